@@ -1,0 +1,109 @@
+"""What happened: one call of the host, checked as a whole.
+
+An `Event` that exists is one that Totango will understand: making a wrong one raises
+`InvalidEvent` with every problem at once, and nobody checks an ID again after this step.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+from cachetools import LRUCache
+
+from .errors import InvalidEvent
+from .identity import Account, Problem, Product, User, joined_problems, text_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["track", "heartbeat", "identify", "account", "user"]
+
+HEARTBEAT_ACTIVITY = "__heartbeat"
+HEARTBEAT_MODULE = "__system"
+_ACTIVITIES = ("track", "heartbeat")
+_JOINS_REMEMBERED = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One event, right by construction. `attrs.evolve(event, …)` gives a changed one, checked again.
+
+    `kind` says which call made it. `where` is the ID of the account, or product account, that it is
+    recorded against. `problems` holds warnings: the event is sent, and they are told.
+    """
+
+    kind: Kind = "track"
+    account: Account | None = None
+    user: User | None = None
+    product: Product | None = None
+    activity: str | None = None
+    module: str | None = None
+    account_optional: bool = attrs.field(default=False, repr=False)
+    where: str | None = attrs.field(init=False, eq=False, repr=False)
+    problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        problems = tuple(_problems(self))
+        if problems and any(problem.severity == "error" for problem in problems):
+            raise InvalidEvent(problems)
+        object.__setattr__(self, "where", _where(self.account, self.product))
+        object.__setattr__(self, "problems", problems)
+
+
+def _problems(event: Event) -> Iterator[Problem]:
+    account, user, product = event.account, event.user, event.product
+    if account is not None:
+        yield from account.problems
+    elif not event.account_optional:
+        message = "an account is missing: Totango drops an event without one. Give account=, here or to the client"
+        yield Problem("account", None, message)
+    if product is not None:
+        yield from product.problems
+        if account is not None and not account.problems and not product.problems:
+            yield from joined_problems(_where(account, product) or "")
+    if user is not None:
+        yield from user.problems
+    elif event.kind in (*_ACTIVITIES, "user"):
+        message = "a user is missing: Totango drops an activity without one. Give user=, here or to the client"
+        yield Problem("user", None, message)
+    if event.kind in _ACTIVITIES:
+        yield from text_problems("activity", event.activity)
+        yield from text_problems("module", event.module)
+
+
+def _where(account: Account | None, product: Product | None) -> str | None:
+    if product is None or account is None:
+        return None if account is None else account.id
+    return product.account_id or f"{account.id}_{product.id}"
+
+
+class Joins:
+    """Remembers which account and product each product-account ID stands for (the last 10,000).
+
+    Joining with `_` is ambiguous: account `A_B` with product `C`, and account `A` with product
+    `B_C`, both give `A_B_C`, and Totango would merge the two customers for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: LRUCache[str, tuple[str, str]] = LRUCache(maxsize=_JOINS_REMEMBERED)
+
+    def check(self, event: Event) -> None:
+        """Raise `InvalidEvent` if this process used the same product-account ID for another pair."""
+        account, product, where = event.account, event.product, event.where
+        if account is None or product is None or where is None:
+            return
+        if product.account_id is None and where.count("_") == 1:
+            return  # only one way to take it apart
+        pair = (account.id, product.id)
+        with self._lock:
+            seen = self._seen.setdefault(where, pair)
+        if seen != pair:
+            message = (
+                f"{where!r} stands for account {account.id!r} with product {product.id!r}, but this process has "
+                f"already used it for account {seen[0]!r} with product {seen[1]!r}: Totango would merge the two. "
+                "Give one of the products an account_id of its own"
+            )
+            raise InvalidEvent([*event.problems, Problem("account", where, message)])

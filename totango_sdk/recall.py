@@ -1,0 +1,44 @@
+"""What this process has said: names and attributes ride along only when new, changed or due."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_REMEMBERED = 50_000
+
+
+class Recall:
+    """Remembers, for each account and user, a mark of what was last said of it, and for how long.
+
+    Bounded: of more than 50,000 the least recently written are forgotten, which costs only that
+    their attributes are sent once more.
+    """
+
+    def __init__(self, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ttl = ttl
+        # cachetools is not thread-safe. The lock is the caller's to hold where one answer depends on another.
+        self._lock = threading.Lock()
+        self._marks: TTLCache[str, int] = TTLCache(maxsize=_REMEMBERED, ttl=ttl, timer=clock)
+
+    def due(self, key: str, mark: int, force: bool) -> bool:
+        """Whether this must be said now. A yes claims it: nobody else gets one for the same mark."""
+        if self._ttl <= 0:
+            return True
+        with self._lock:
+            if not force and self._marks.get(key) == mark:
+                return False
+            self._marks[key] = mark
+            return True
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Count these as not said: the request that carried them was given up."""
+        with self._lock:
+            for key in keys:
+                self._marks.pop(key, None)
