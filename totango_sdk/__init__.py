@@ -1,0 +1,59 @@
+"""Server-side event tracking for Totango.
+
+    from totango_sdk import Totango
+
+    totango = Totango("SP-1234-01", account="819332", user="marlo@barksdale.com", module="Billing")
+    totango.track("Invoice paid")
+
+Importing this starts nothing, reads nothing and loads no HTTP library.
+"""
+
+from .aio import AsyncTotango
+from .client import Totango
+from .core import Stats
+from .delivery.transports import Answer, Transport
+from .errors import (
+    DeliveryError,
+    InvalidEvent,
+    InvalidID,
+    OptionsError,
+    SpoolCorrupt,
+    SpoolError,
+    SpoolFull,
+    SpoolLocked,
+    TotangoError,
+)
+from .events import Event
+from .identity import Account, Problem, Product, User, check_id, product_account_id, salesforce_id
+from .spool import DeadLetter, DiskSpool, MemorySpool, Spool
+from .version import __version__
+
+__all__ = [
+    "Account",
+    "Answer",
+    "AsyncTotango",
+    "DeadLetter",
+    "DeliveryError",
+    "DiskSpool",
+    "Event",
+    "InvalidEvent",
+    "InvalidID",
+    "MemorySpool",
+    "OptionsError",
+    "Problem",
+    "Product",
+    "Spool",
+    "SpoolCorrupt",
+    "SpoolError",
+    "SpoolFull",
+    "SpoolLocked",
+    "Stats",
+    "Totango",
+    "TotangoError",
+    "Transport",
+    "User",
+    "__version__",
+    "check_id",
+    "product_account_id",
+    "salesforce_id",
+]

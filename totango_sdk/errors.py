@@ -26,10 +26,16 @@ _SHOWN = 80
 def shown(value: object) -> str:
     """Return `value` as an error message may show it: one line, never more than 80 characters."""
     try:
-        text = repr(value if not isinstance(value, str | bytes) else value[: _SHOWN + 1])
-    except Exception:  # a hostile __repr__ must not hide the error that is being told
+        return one_line(repr(value if not isinstance(value, str | bytes) else value[: _SHOWN + 1]), _SHOWN)
+    except Exception:  # noqa: BLE001  # a hostile __repr__ must not hide the error that is being told
         return f"<{type(value).__name__} that cannot be shown>"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` as a log line may have it: what cannot be printed is escaped, and it is cut to `limit`."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class TotangoError(Exception):

@@ -13,7 +13,7 @@ import attrs
 from cachetools import LRUCache
 
 from .errors import InvalidEvent
-from .identity import Account, Problem, Product, User, joined_problems, text_problems
+from .identity import Account, Problem, Product, User, exact_str, joined_problems, text_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,12 @@ HEARTBEAT_ACTIVITY = "__heartbeat"
 HEARTBEAT_MODULE = "__system"
 _ACTIVITIES = ("track", "heartbeat")
 _JOINS_REMEMBERED = 10_000
+
+
+def _as_text(value: str | None) -> str | None:
+    if value is None or type(value) is str:
+        return value
+    return exact_str(value) or value  # what is no str is kept as given, for `problems` to show
 
 
 @attrs.frozen(kw_only=True)
@@ -38,8 +44,8 @@ class Event:
     account: Account | None = None
     user: User | None = None
     product: Product | None = None
-    activity: str | None = None
-    module: str | None = None
+    activity: str | None = attrs.field(default=None, converter=_as_text)
+    module: str | None = attrs.field(default=None, converter=_as_text)
     account_optional: bool = attrs.field(default=False, repr=False)
     where: str | None = attrs.field(init=False, eq=False, repr=False)
     problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
@@ -56,13 +62,13 @@ def _problems(event: Event) -> Iterator[Problem]:
     account, user, product = event.account, event.user, event.product
     if account is not None:
         yield from account.problems
-    elif not event.account_optional:
+    elif not event.account_optional or event.kind == "account":
         message = "an account is missing: Totango drops an event without one. Give account=, here or to the client"
         yield Problem("account", None, message)
     if product is not None:
         yield from product.problems
-        if account is not None and not account.problems and not product.problems:
-            yield from joined_problems(_where(account, product) or "")
+        if account is not None:
+            yield from _product_account_problems(account, product)
     if user is not None:
         yield from user.problems
     elif event.kind in (*_ACTIVITIES, "user"):
@@ -71,6 +77,15 @@ def _problems(event: Event) -> Iterator[Problem]:
     if event.kind in _ACTIVITIES:
         yield from text_problems("activity", event.activity)
         yield from text_problems("module", event.module)
+
+
+def _product_account_problems(account: Account, product: Product) -> Iterator[Problem]:
+    if product.account_id is not None:
+        if product.account_id == account.id:
+            message = f"{account.id!r} cannot be a product account of itself; leave account_id out, or the product"
+            yield Problem("product.account_id", account.id, message)
+    elif not {"account", "product"} & {problem.field for problem in (*account.problems, *product.problems)}:
+        yield from joined_problems(f"{account.id}_{product.id}")
 
 
 def _where(account: Account | None, product: Product | None) -> str | None:

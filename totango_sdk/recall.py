@@ -17,21 +17,22 @@ _REMEMBERED = 50_000
 class Recall:
     """Remembers, for each account and user, a mark of what was last said of it, and for how long.
 
-    Bounded: of more than 50,000 the least recently written are forgotten, which costs only that
+    Bounded: of more than 50,000 the least recently used are forgotten, which costs only that
     their attributes are sent once more.
     """
 
     def __init__(self, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ttl = ttl
-        # cachetools is not thread-safe. The lock is the caller's to hold where one answer depends on another.
-        self._lock = threading.Lock()
+        # cachetools is not thread-safe. Whoever stores what it has claimed holds the lock from the claim
+        # to the store, so that of two claims for one account the later one is also stored later.
+        self.lock = threading.RLock()
         self._marks: TTLCache[str, int] = TTLCache(maxsize=_REMEMBERED, ttl=ttl, timer=clock)
 
     def due(self, key: str, mark: int, force: bool) -> bool:
         """Whether this must be said now. A yes claims it: nobody else gets one for the same mark."""
         if self._ttl <= 0:
             return True
-        with self._lock:
+        with self.lock:
             if not force and self._marks.get(key) == mark:
                 return False
             self._marks[key] = mark
@@ -39,6 +40,6 @@ class Recall:
 
     def forget(self, keys: Iterable[str]) -> None:
         """Count these as not said: the request that carried them was given up."""
-        with self._lock:
+        with self.lock:
             for key in keys:
                 self._marks.pop(key, None)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
+from .errors import shown
+from .events import HEARTBEAT_ACTIVITY
 from .identity import (
     Account,
     Problem,
@@ -22,7 +24,7 @@ from .identity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .events import Event
     from .identity import Said
@@ -105,7 +107,8 @@ def requests(service_id: str, event: Event, due: Due) -> list[Request]:
         if claims.due(key, user.said.mark, kind in ("identify", "user")):
             user_pairs = user.said.pairs
     user_id = None if user is None or kind == "account" else user.id
-    activity = None if event.activity is None else (event.activity, event.module or "")
+    # Only what a kind of event checks is sent with it.
+    activity = (event.activity or "", event.module or "") if kind in ("track", "heartbeat") else None
     body = _body(service_id, where, user_id, activity, account_said, user_pairs)
     made.append(Request(_lane(account, user_id), body, claims.taken()))
     return made
@@ -207,7 +210,11 @@ def claimed_keys(body: bytes) -> list[str]:
 
 @attrs.frozen(kw_only=True)
 class Reading:
-    """A request as Totango would understand it, and what it would not have told."""
+    """A request as Totango would understand it, and what it would not have told.
+
+    Names and values are as Totango keeps them: cut to their limits, and without an attribute that
+    it would refuse.
+    """
 
     service_id: str | None
     account_id: str | None
@@ -227,6 +234,26 @@ class Reading:
         """Whether Totango would register it: nothing in it is an error."""
         return not any(problem.severity == "error" for problem in self.problems)
 
+    @property
+    def parent_id(self) -> str | None:
+        """The account that this one is a child of, if the request says so."""
+        return self.account_attributes.get("parent_id")
+
+    @property
+    def product_id(self) -> str | None:
+        """The product that this product account is for, if the request says so."""
+        return self.account_attributes.get("product_id")
+
+    @property
+    def heartbeat(self) -> bool:
+        """Whether it reports time spent, and not something that was done."""
+        return self.activity == HEARTBEAT_ACTIVITY
+
+    @property
+    def from_browser(self) -> bool:
+        """Whether it carries what only the browser collector adds for itself."""
+        return any(name in _BROWSER_OWN for name, _ in self.unknown)
+
 
 # What the browser collector adds to each request for itself.
 _BROWSER_OWN = frozenset(("sdrurl", "r", "sdr_heartbeat", "sdr_heartbeat_idle"))
@@ -240,83 +267,196 @@ _FIELDS = {
     "sdr_odn": "account.name",
     "api-token": "api_token",
 }
+# The documentation's name for the display name; both collectors send the other.
+_ALSO_CALLED = {"sdr_o.account_name": "sdr_odn"}
+_LEFTOVERS = {
+    "undefined": "JavaScript writes for a value that was never set",
+    "null": "JavaScript writes for a value that is not there",
+    "[object Object]": "JavaScript writes for a whole object",
+    "NaN": "JavaScript writes for a calculation that failed",
+    "None": "Python writes for a value that is not there",
+}
+_REPLACEMENT = "\ufffd"
 
 
 def read(pairs: Iterable[tuple[str, str]], *, allow_empty_accounts: bool = False) -> Reading:
     """Understand the parameters of a request as Totango would, with every problem.
 
     The rules are those by which the client checks before it sends: an account and a user are made
-    of what came, and tell their own problems.
+    of what came, and tell their own problems. Further ones tell what only a request can have: a
+    parameter that is there twice or that nobody knows, a value that was never set.
     """
-    one: dict[str, str] = {}
-    account: dict[str, str] = {}
-    user: dict[str, str] = {}
-    unknown: list[tuple[str, str]] = []
-    problems: list[Problem] = []
-    for name, value in pairs:
-        where, key = _sort(name, one, account, user)
-        if where is None:
-            unknown.append((name, value))
-        elif key in where and where[key] != value:
-            message = f"{name!r} is there twice, as {where[key]!r} and as {value!r}; the last one counts"
-            problems.append(Problem(_FIELDS.get(name, name), value, message, "warning"))
-        if where is not None:
-            where[key] = value
-    problems += _check_identity(one, account, user, allow_empty_accounts=allow_empty_accounts)
-    problems += _check_activity(one)
-    for name, value in unknown:
-        if name not in _BROWSER_OWN:
-            message = f"Totango knows no parameter {name!r}; it would be ignored"
-            problems.append(Problem(name, value, message, "warning"))
+    came = _Sorted(pairs)
+    one = came.one
+    account, user = _entities(came, allow_empty_accounts=allow_empty_accounts)
+    problems = _check_service(one.get("sdr_s"))
+    for entity in (account, user):
+        problems += () if entity is None else entity.problems
+    problems += _check_activity(one, has_user=user is not None)
+    problems += _check_product_account(one.get("sdr_o"), came.account)
+    problems += _check_values(came)
     return Reading(
         service_id=one.get("sdr_s"),
         account_id=one.get("sdr_o"),
-        account_name=one.get("sdr_odn"),
-        ofid=one.get("sdr_ofid"),
-        account_attributes=account,
+        account_name=None if account is None else account.said.name,
+        ofid=None if account is None else account.said.ofid,
+        account_attributes={} if account is None else dict(account.said.pairs),
         user_id=one.get("sdr_u"),
-        user_attributes=user,
+        user_attributes={} if user is None else dict(user.said.pairs),
         activity=one.get("sdr_a"),
         module=one.get("sdr_m"),
         has_token="api-token" in one,
-        unknown=tuple(unknown),
-        problems=tuple(problems),
+        unknown=tuple(came.unknown),
+        problems=(*problems, *came.problems),
     )
 
 
-def _sort(
-    name: str, one: dict[str, str], account: dict[str, str], user: dict[str, str]
-) -> tuple[dict[str, str] | None, str]:
-    """Return where a parameter belongs and under which key; nowhere if it is not known."""
-    if name in _FIELDS:
-        return one, name
-    if name == "sdr_o.account_name":  # the documentation's name for it; both collectors send the other
-        return one, "sdr_odn"
-    if name.startswith("sdr_o."):
-        return account, name.removeprefix("sdr_o.")
-    if name.startswith("sdr_u."):
-        return user, name.removeprefix("sdr_u.")
-    return None, name
+class _Sorted:
+    """Parameters, each where it belongs; the last of two with one name counts."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self.one: dict[str, str] = {}
+        self.account: dict[str, str] = {}
+        self.user: dict[str, str] = {}
+        self.unknown: list[tuple[str, str]] = []
+        self.problems: list[Problem] = []
+        for name, value in pairs:
+            self._sort(name, value)
+
+    def _sort(self, name: str, value: str) -> None:
+        known = _ALSO_CALLED.get(name, name)
+        if known in _FIELDS:
+            self._put(self.one, known, value, _FIELDS[known])
+        elif name.startswith("sdr_o."):
+            self._put(self.account, name[6:], value, f"account.{name[6:]}")
+        elif name.startswith("sdr_u."):
+            self._put(self.user, name[6:], value, f"user.{name[6:]}")
+        else:
+            self.unknown.append((name, value))
+            if name not in _BROWSER_OWN:
+                self._tell(name, value, _unknown(name))
+
+    def _put(self, where: dict[str, str], key: str, value: str, field: str) -> None:
+        before = where.get(key, value)
+        if before != value and field == "api_token":
+            self._tell(field, None, "there are two different tokens; the last one counts. Send one")
+        elif before != value:
+            message = f"it is there twice, as {shown(before)} and as {shown(value)}; the last one counts. Send one"
+            self._tell(field, value, message)
+        where[key] = value
+
+    def _tell(self, field: str, value: str | None, message: str) -> None:
+        self.problems.append(Problem(field, value, message, "warning"))
+
+    def values(self) -> Iterator[tuple[str, str]]:
+        """Each value with the field that it is for."""
+        for name, value in self.one.items():
+            if name not in ("sdr_s", "api-token"):
+                yield _FIELDS[name], value
+        for name, value in self.account.items():
+            yield f"account.{name}", value
+        for name, value in self.user.items():
+            yield f"user.{name}", value
 
 
-def _check_identity(
-    one: dict[str, str], account: dict[str, str], user: dict[str, str], *, allow_empty_accounts: bool
-) -> list[Problem]:
-    problems = []
-    if wrong := service_id_problem(one.get("sdr_s")):
-        problems.append(Problem("service_id", one.get("sdr_s"), wrong))
-    if one.get("sdr_o") or account or not allow_empty_accounts:
-        who = Account(one.get("sdr_o"), name=one.get("sdr_odn"), ofid=one.get("sdr_ofid"), attributes=account)  # type: ignore[arg-type]
-        problems += who.problems
-    if one.get("sdr_u") is not None or user:
-        problems += User(one.get("sdr_u"), attributes=user).problems  # type: ignore[arg-type]
-    return problems
+def _unknown(name: str) -> str:
+    message = f"Totango knows no parameter {shown(name)}; it would be ignored"
+    meant = name.strip().lower()
+    if meant != name and (meant in _FIELDS or meant.startswith(("sdr_o.", "sdr_u."))):
+        return f"{message}. Names are case sensitive and have no spaces around them: send {shown(meant)}"
+    return message
 
 
-def _check_activity(one: dict[str, str]) -> list[Problem]:
+def _entities(came: _Sorted, *, allow_empty_accounts: bool) -> tuple[Account | None, User | None]:
+    account = user = None
+    account_id, user_id = came.one.get("sdr_o"), came.one.get("sdr_u")
+    if account_id or came.account or not allow_empty_accounts:
+        name, ofid = came.one.get("sdr_odn"), came.one.get("sdr_ofid")
+        account = Account(account_id, name=name, ofid=ofid, attributes=came.account)  # type: ignore[arg-type]
+    if user_id is not None or came.user:
+        user = User(user_id, attributes=came.user)  # type: ignore[arg-type]
+    return account, user
+
+
+def _check_service(service_id: str | None) -> list[Problem]:
+    wrong = service_id_problem(service_id)
+    return [Problem("service_id", service_id, wrong)] if wrong else []
+
+
+def _check_activity(one: dict[str, str], *, has_user: bool) -> list[Problem]:
     if "sdr_a" not in one and "sdr_m" not in one:
         return []
     problems = [*text_problems("activity", one.get("sdr_a")), *text_problems("module", one.get("sdr_m"))]
-    if "sdr_u" not in one:
+    if not has_user:
         problems += id_problems("user", None, "user")
     return problems
+
+
+def _check_product_account(account_id: str | None, account: dict[str, str]) -> list[Problem]:
+    parent_id, product_id = account.get("parent_id"), account.get("product_id")
+    if product_id is None or account_id is None:
+        return []
+    if parent_id is None:
+        message = (
+            f"the product account {shown(account_id)} names no parent_id, so it belongs to no account. "
+            "Send parent_id, the ID of the account, beside product_id"
+        )
+        return [Problem("account.product_id", product_id, message, "warning")]
+    if account_id != f"{parent_id}_{product_id}":
+        message = (
+            f"{shown(account_id)} is not {shown(f'{parent_id}_{product_id}')}, which its parent_id and product_id make. "
+            "That is right only if this product was given an account_id of its own"
+        )
+        return [Problem("account", account_id, message, "warning")]
+    return []
+
+
+def _check_values(came: _Sorted) -> list[Problem]:
+    """Tell of values that are text, but that nobody meant."""
+    problems = []
+    for field, value in came.values():
+        if value in _LEFTOVERS:
+            message = f"{value!r} is what {_LEFTOVERS[value]}; it is stored as that text. Leave the parameter out instead"
+            problems.append(Problem(field, value, message, "warning"))
+        elif _REPLACEMENT in value:
+            message = f"{shown(value)} has bytes that are not UTF-8. Percent-encode the text as UTF-8"
+            problems.append(Problem(field, value, message, "warning"))
+    return problems
+
+
+_TOKEN = re.compile(r"api[-_. ]?token", re.IGNORECASE)
+# "token" as it stands, or any of its letters percent-encoded.
+_PERHAPS_TOKEN = re.compile(r"token|%(?:[57]4|[46][5bef])", re.IGNORECASE)
+# A form has none of these bare; what has them is JSON, multipart or the like, and `&` parts nothing in it.
+_NO_FORM = re.compile(r'["{}\r\n]')
+_HIDDEN = "…"
+
+
+def redact(text: str) -> str:
+    """Return a body or a query string with `…` in place of the security token, and otherwise as it came.
+
+    Where a token is named in something that is no form, the rest of the text goes with it.
+    """
+    if not _PERHAPS_TOKEN.search(text):
+        return text
+    kept = []
+    for part in text.split("&"):
+        hidden = _without_token(part)
+        kept.append(part if hidden is None else hidden)
+        if hidden is not None and _NO_FORM.search(part):
+            break
+    return "&".join(kept)
+
+
+def _without_token(part: str) -> str | None:
+    """Return one parameter as it may be kept; `None` if it names no token, and may stay as it is."""
+    from urllib.parse import unquote_plus
+
+    name, equals, value = part.partition("=")
+    known, text = unquote_plus(name), unquote_plus(value)
+    if found := _TOKEN.search(known):
+        name = name if found.end() == len(known) else quote(known[: found.end()])
+        return f"{name}{equals}{_HIDDEN}"
+    if found := _TOKEN.search(text):
+        return f"{name}{equals}{quote(text[: found.end()])}{_HIDDEN}"
+    return None

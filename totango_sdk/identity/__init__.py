@@ -4,6 +4,7 @@ from .entities import Account, AccountLike, Product, ProductLike, Said, User, Us
 from .ids import (
     Problem,
     check_id,
+    exact_str,
     id_problems,
     joined_problems,
     product_account_id,
@@ -25,6 +26,7 @@ __all__ = [
     "as_product",
     "as_user",
     "check_id",
+    "exact_str",
     "foreign_key_warning",
     "id_problems",
     "joined_problems",

@@ -46,9 +46,9 @@ class Said(NamedTuple):
 def _said(name: str | None, ofid: str | None, pairs: dict[str, str], order: tuple[str, ...]) -> Said:
     names: Iterable[str] = pairs
     if order:
-        # What came in the browser's own shape keeps that mapping's order; a parent comes first.
-        place = {name: at for at, name in enumerate(order)}
-        names = sorted(pairs, key=lambda name: place.get(name, -1))
+        # What came in the browser's own shape keeps that mapping's order, between its parent and foreign_keys.
+        place = {"parent_id": -1} | {name: at for at, name in enumerate(order)}
+        names = sorted(pairs, key=lambda name: place.get(name, len(place)))
     listed = tuple((name, pairs[name]) for name in names)
     return Said(name or None, ofid or None, listed, hash((name, ofid, listed)))
 
@@ -81,11 +81,16 @@ def _first(mapping: Mapping[str, Any], *keys: str) -> Any:
     found = None
     for key in keys:
         value = mapping.get(key)
-        if value is not None and value != "":
+        if _unless_empty(value) is not None:
             return value
         if found is None:
             found = value
     return found
+
+
+def _unless_empty(value: Any) -> Any:
+    """Return `value`, or `None` for an empty text. By type first: some values, such as pandas' NA, have no truth."""
+    return None if isinstance(value, str) and not value else value
 
 
 def _extra(mapping: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class Account:
         found.add_all("attributes", self.attributes)
         found.add("foreignkeyid", self.foreignkeyid)
         found.add_all("foreign_keys", self.foreign_keys)
-        _check_relations(found, self.id, self.parent)
+        _check_relations(found, self.id)
         object.__setattr__(self, "problems", tuple(found.problems))
         object.__setattr__(self, "said", _said(name, ofid, found.pairs, self._order))
 
@@ -143,21 +148,15 @@ class Account:
             name=_first(mapping, "name", "odn"),
             parent=mapping.get("parent"),
             foreignkeyid=foreignkeyid,
-            foreign_keys=mapping.get("foreign_keys") or {},
+            foreign_keys={} if (given := _unless_empty(mapping.get("foreign_keys"))) is None else given,
             ofid=_first(mapping, "fid", "ofid"),
             attributes={key: value for key, value in extra.items() if key != "foreignkeyid"},
             _order=tuple(extra),
         )
 
 
-def _check_relations(found: AttributeList, account_id: str, parent: str | None) -> None:
-    """Check the account attributes that are IDs, or are read as such."""
-    for name in ("parent_id", "product_id"):
-        if name in found.pairs:
-            given = parent if name == "parent_id" and parent is not None else found.pairs[name]
-            kind = "account" if name == "parent_id" else "product"
-            found.problems += id_problems(kind, given, f"account.{name}")
-    if found.pairs.get("parent_id") == account_id:
+def _check_relations(found: AttributeList, account_id: str) -> None:
+    if type(account_id) is str and found.pairs.get("parent_id") == account_id:
         message = f"{account_id!r} cannot be its own parent; leave parent out"
         found.problems.append(Problem("account.parent_id", account_id, message))
     if warning := foreign_key_warning(found.pairs.get("foreignkeyid", "")):
@@ -189,7 +188,7 @@ class Product:
             found.problems += id_problems("account", self.account_id, "product.account_id")
         name = None if self.name is None else found.text("product.name", self.name, _NAME_LIMIT)
         found.add_all("attributes", self.attributes)
-        for taken in found.pairs.keys() & {"parent_id", "product_id"}:
+        for taken in [name for name in ("parent_id", "product_id") if name in found.pairs]:
             message = f"{taken!r} is set from the account and the product themselves; leave it out"
             found.problems.append(Problem(f"product.{taken}", self.attributes[taken], message))
         object.__setattr__(self, "problems", tuple(found.problems))
@@ -201,8 +200,8 @@ class Product:
         return cls(
             mapping.get("id"),  # type: ignore[arg-type]
             name=mapping.get("name"),
-            account_id=mapping.get("account_id") or None,
-            module=mapping.get("module") or None,
+            account_id=_unless_empty(mapping.get("account_id")),
+            module=_unless_empty(mapping.get("module")),
             attributes=_extra(mapping, frozenset(("id", "name", "account_id", "module"))),
         )
 
@@ -227,7 +226,7 @@ class User:
     def __attrs_post_init__(self) -> None:
         found = AttributeList("user", _USER_VALUE_LIMIT)
         found.problems += id_problems("user", self.id, "user")
-        found.add("name", self.name or None)
+        found.add("name", _unless_empty(self.name))
         found.add("Contact", self.contact)
         found.add("Key Contact", self.key_contact)
         found.add_all("attributes", self.attributes)
@@ -242,7 +241,7 @@ class User:
             _first(mapping, "id", "u"),
             contact=mapping.get("contact"),
             key_contact=mapping.get("key_contact"),
-            attributes={key: value for key, value in extra.items() if key != "name" or value != ""},
+            attributes={key: _unless_empty(value) if key == "name" else value for key, value in extra.items()},
         )
 
 
@@ -271,7 +270,7 @@ def _as_entity(kind: type[E], value: Any) -> E | None:
     if value is None or type(value) is kind:
         return value
     if type(value) is str:
-        return _plain(kind, value) if len(value) <= _CACHED else kind(value)
+        return _plain(kind, value) if len(value) <= _CACHED else kind(value)  # type: ignore[arg-type]
     if isinstance(value, kind):
         return value
     return kind.from_mapping(value) if isinstance(value, Mapping) else kind(value)

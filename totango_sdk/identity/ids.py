@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..errors import InvalidID, OptionsError, shown
+from ..errors import InvalidID, OptionsError, one_line, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +25,8 @@ Severity = Literal["error", "warning"]
 
 # Longer texts are never right, and are not worth keeping in a cache.
 _CACHED = 512
-_HUGE_INT_BITS = 8192
+_HUGE_INT_BITS = 2048  # always within sys.get_int_max_str_digits(), and far beyond the longest ID
+_FIELD_SHOWN = 128
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -43,12 +44,12 @@ class Problem:
     """
 
     field: str
-    value: Any
+    value: Any = attrs.field(repr=shown)
     message: str
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
+        return f"{one_line(self.field, _FIELD_SHOWN)}: {self.message}"
 
 
 @attrs.frozen
@@ -88,15 +89,27 @@ def canonical_id(value: object) -> str | None:
 
     A `float` has no canonical text: `819332.0` and `819332` would be two accounts.
     """
-    if type(value) is str:
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _HUGE_INT_BITS:
-        return int.__repr__(value)
-    # Whoever holds a UUID has imported uuid already; importing it here would cost 5 ms.
-    uuid = sys.modules.get("uuid")
-    return str(value) if uuid is not None and isinstance(value, uuid.UUID) else None
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[return-value]
+    if issubclass(kind, str):
+        return exact_str(value)
+    if issubclass(kind, int) and kind is not bool:
+        return int.__repr__(value) if int.bit_length(value) <= _HUGE_INT_BITS else None  # type: ignore[arg-type]
+    return uuid_text(value)
+
+
+def exact_str(value: object) -> str | None:
+    """Return the text of a `str`, without what a subclass of it (an `Enum`, say) makes of it; else `None`."""
+    # By type, not isinstance: a mock of a str claims to be one, and is not.
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
+def uuid_text(value: object) -> str | None:
+    """Return the canonical form of a `UUID`; `None` for anything else."""
+    # Whoever holds a UUID has imported uuid; importing it here would cost 5 ms. Another thread may be halfway there.
+    uuid: Any = getattr(sys.modules.get("uuid"), "UUID", ())
+    return uuid.__str__(value) if issubclass(type(value), uuid) else None
 
 
 def check_id(kind: Kind, value: object) -> list[Problem]:
@@ -105,7 +118,7 @@ def check_id(kind: Kind, value: object) -> list[Problem]:
     `kind` is `account`, `product`, `user` or `collection`. An `int` or a `UUID` is taken as its
     canonical text. Raises `OptionsError` for another kind.
     """
-    if kind not in _RULES:
+    if not isinstance(kind, str) or kind not in _RULES:
         msg = f"kind {shown(kind)} is not known: use one of {', '.join(_RULES)}, as in check_id('account', '819332')"
         raise OptionsError(msg)
     return list(id_problems(kind, value, kind))
@@ -123,9 +136,11 @@ def id_problems(kind: str, value: object, field: str) -> tuple[Problem, ...]:
 def _wrong_type(rule: _IdRule, value: object) -> str:
     if value is None:
         return f"{rule.noun} is missing: give a str, an int or a UUID"
+    if issubclass(type(value), int) and type(value) is not bool:
+        return f"{shown(value)} is an int of far too many digits; {rule.noun} has at most {rule.limit}. {rule.advice}"
     return (
-        f"{shown(value)} is a {type(value).__name__}; {rule.noun} is a str, an int or a UUID, since a "
-        f"{type(value).__name__} could be written in more than one way. Convert it to the text that you mean"
+        f"{shown(value)} is of type {type(value).__name__}; {rule.noun} is a str, an int or a UUID, since this "
+        "could be written in more than one way. Convert it to the text that you mean"
     )
 
 
@@ -149,16 +164,19 @@ def _broken_by_id(kind: str, rule: _IdRule, text: str) -> list[str]:
     broken = []
     if len(text) > rule.limit:
         broken.append(f"{shown(text)} has {len(text)} characters; {rule.noun} has at most {rule.limit}. {rule.advice}")
-    if text != text.strip():
+    stripped = text.strip()
+    if text != stripped:
         broken.append(f"{shown(text)} has a leading or trailing space; {rule.noun} has none. Strip it")
-    elif not rule.pattern.fullmatch(text) and not (kind == "user" and _EMAIL.fullmatch(text)):
+    if not rule.pattern.fullmatch(stripped) and not (kind == "user" and _EMAIL.fullmatch(stripped)):
         other = _first_other(rule, text)
         broken.append(f"{shown(text)} has {other}; {rule.noun} has only {rule.allowed}. {rule.advice}")
     return broken
 
 
 def _first_other(rule: _IdRule, text: str) -> str:
-    at = next((at for at, char in enumerate(text) if not rule.pattern.fullmatch(char)), 0)
+    start = len(text) - len(text.lstrip())
+    allowed = rule.pattern.match(text, start)
+    at = allowed.end() if allowed else start
     return f"{text[at]!a} at position {at + 1}"
 
 
@@ -172,21 +190,22 @@ def text_problems(field: str, value: object) -> tuple[Problem, ...]:
 @lru_cache(maxsize=8192)
 def _check_text(field: str, value: object) -> tuple[Problem, ...]:
     limit = _TEXT_LIMITS[field]
-    if not isinstance(value, str):
+    text = exact_str(value)
+    if text is None:
         example = {"activity": "Login", "module": "Billing"}[field]
-        found = "is missing" if value is None else f"{shown(value)} is a {type(value).__name__}"
-        return (Problem(field, value, f"{found}; give a str of 1 to {limit} characters, such as {example!r}"),)
+        given = "is missing" if value is None else f"{shown(value)} is of type {type(value).__name__}"
+        return (Problem(field, value, f"{given}; give a str of 1 to {limit} characters, such as {example!r}"),)
     broken = []
-    if not value.strip():
-        broken.append(f"{shown(value)} is empty; give 1 to {limit} characters")
-    if len(value) > limit:
+    if not text.strip():
+        broken.append(f"{shown(text)} is empty; give 1 to {limit} characters")
+    if len(text) > limit:
         broken.append(
-            f"{shown(value)} has {len(value)} characters; Totango takes at most {limit}, and cut short it would be "
+            f"{shown(text)} has {len(text)} characters; Totango takes at most {limit}, and cut short it would be "
             f"another {field}. Give it a shorter name"
         )
-    if found := _CONTROL.search(value):
-        broken.append(f"{shown(value)} has the control character {found[0]!a}; remove it")
-    if unpaired := unencodable(value):
+    if found := has_control(text):
+        broken.append(f"{shown(text)} has the control character {found!a}; remove it")
+    if unpaired := unencodable(text):
         broken.append(unpaired)
     return tuple(Problem(field, value, message) for message in broken)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidID, shown
+from .ids import exact_str
 
 _SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _ACCOUNT_KEY = re.compile(r"001[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
@@ -21,10 +22,11 @@ def salesforce_id(text: str) -> str:
     Of 18 characters the last three are checked; where another system has changed the case of the
     others, it is restored from them. Raises `InvalidID` if it is no Salesforce ID.
     """
-    if not isinstance(text, str) or not _SHAPE.fullmatch(text):
-        found = f" has {len(text)} characters" if isinstance(text, str) and text.isalnum() and text.isascii() else ""
+    given, text = text, exact_str(text) or ""
+    if not _SHAPE.fullmatch(text):
+        found = f" has {len(text)} characters" if text.isalnum() and text.isascii() else ""
         msg = (
-            f"{shown(text)}{found or ' is not a Salesforce ID'}: it has 15 or 18 ASCII letters and digits, "
+            f"{shown(given)}{found or ' is not a Salesforce ID'}: it has 15 or 18 ASCII letters and digits, "
             "such as '0012000000msDD0'. Copy it from the record's address in Salesforce"
         )
         raise InvalidID(msg)

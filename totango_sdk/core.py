@@ -1,0 +1,293 @@
+"""What a client shares with all that are bound from it: options, memories, spool and sender."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .delivery.worker import Worker
+from .errors import InvalidEvent, shown
+from .events import Event, Joins
+from .identity import Problem
+from .letters import letter, refusal
+from .log import tell_once
+from .recall import Recall
+from .spool import DeadLetter, DiskSpool, Item, MemorySpool, Outcome, Owner, Spool, default_directory
+from .version import __version__
+from .wire import claimed_keys, requests, token_suffix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .delivery.transports import Transport
+    from .options import Options
+    from .wire import Request
+
+USER_AGENT = f"totango-sdk/{__version__} (Python)"
+MOST_BODY_BYTES = 512 << 10
+_AFTER_COLLECTION_SECONDS = 2.0
+
+
+class WouldWait(Exception):  # noqa: N818 - a signal to the asynchronous face, not an error
+    """Storing this now would wait for the disk or for another thread."""
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """What became of the events of this process, counted as requests; the counts always add up:
+
+    `accepted == queued + retrying + in_flight + delivered + dead + dropped`.
+
+    `accepted` includes what was refused for its problems, and what was taken over from processes
+    that ended. `oldest_age` is in seconds, `None` if nothing waits. `durable` says whether what
+    waits survives the end of this process.
+    """
+
+    accepted: int = 0
+    queued: int = 0
+    delivered: int = 0
+    retrying: int = 0
+    dead: int = 0
+    dropped: int = 0
+    oldest_age: float | None = None
+    in_flight: int = 0
+    durable: bool = False
+
+
+class Core:
+    """Checks, encodes and stores; holds what has to be one for a client and all bound from it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._forget()
+        gave_up = weakref.WeakMethod(self._gave_up)
+        self.worker = Worker(
+            _make_spool(options),
+            Owner(options.service_id, options.endpoint),
+            _transport_maker(options),
+            suffix=token_suffix(options.api_token),
+            max_connections=options.max_connections,
+            max_rate=options.max_rate,
+            on_dead=lambda outcome: _call(gave_up, outcome),
+            on_fork=_weakly(self),
+        )
+        # A client that nobody holds any more ends its thread; at exit another hook does that.
+        weakref.finalize(self, self.worker.ask_to_stop, _AFTER_COLLECTION_SECONDS).atexit = False
+
+    def _forget(self) -> None:
+        """Forget what was said: a forked child says it anew."""
+        self.recall = Recall(self.options.attributes_ttl)
+        self.joins = Joins()
+        self._count_lock = threading.Lock()
+        self._dropped = 0
+
+    # -- from a call to an event
+
+    def admit(self, make: Callable[[], Event], describe: Callable[[], dict[str, Any]]) -> Event | Item | None:
+        """Return the event to store, a letter for one that is refused, or `None` if the host drops it.
+
+        Raises `InvalidEvent` if the client is strict, and nothing otherwise.
+        """
+        try:
+            event = make()
+            self.joins.check(event)
+            if self.options.before_send is not None:
+                return self._ask_host(event, describe)
+        except InvalidEvent as invalid:
+            if self.options.strict:
+                raise
+            return self._refuse(describe, invalid.problems, str(invalid))
+        except Exception as error:
+            if self.options.strict:
+                raise
+            return self._refuse(describe, (), f"the call failed with {shown(error)}")
+        return event
+
+    def _ask_host(self, event: Event, describe: Callable[[], dict[str, Any]]) -> Event | Item | None:
+        hook = self.options.before_send
+        assert hook is not None
+        try:
+            changed = hook(event)
+        except Exception as error:  # not sent as it was: the hook may be there to take a secret out
+            return self._refuse(describe, (), f"before_send raised {shown(error)}")
+        if changed is None:
+            self._drop()
+            return None
+        if not isinstance(changed, Event):
+            why = f"before_send returned {shown(changed)}; it returns an Event, or None to drop it"
+            return self._refuse(describe, (), why)
+        self.joins.check(changed)
+        return changed
+
+    def _refuse(self, describe: Callable[[], dict[str, Any]], problems: tuple[Problem, ...], why: str) -> Item | None:
+        kind = ", ".join(sorted({problem.field for problem in problems})) or why[:100]
+        kept = "" if self.options.disabled else ", and is kept as a dead letter"
+        tell_once(f"invalid {kind}", f"an event is not sent{kept}: {why}", level="error")
+        told = refusal(describe(), problems, why)
+        return letter(told)
+
+    # -- from an event to the spool
+
+    def store(self, admitted: Event | Item | None, *, wait: bool = True) -> str | None:
+        """Store what was admitted, and return the event's id; `None` if nothing will be sent.
+
+        With `wait=False`, raises `WouldWait` instead of waiting.
+        """
+        if admitted is None or self.options.disabled:
+            return None
+        try:
+            if isinstance(admitted, Item):
+                self._store_letter(admitted, wait=wait)
+                return None
+            for problem in admitted.problems:
+                tell_once(f"warning {problem.field}", f"an event is sent, but {problem}")
+            return self._store_event(admitted, wait=wait)
+        except WouldWait:
+            raise
+        except Exception as error:  # a full disk above all: the host must not notice
+            self._drop()
+            tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
+            return None
+
+    def _store_event(self, event: Event, *, wait: bool) -> str | None:
+        lock = self.recall.lock
+        if not lock.acquire(blocking=wait):
+            raise WouldWait
+        made: list[Request] = []
+        event_id = None
+        try:
+            made = requests(self.options.service_id, event, self.recall.due)
+            event_id = self._put([Item(request.lane, request.body) for request in made], wait=wait)
+        finally:
+            if event_id is None:
+                self.recall.forget(key for request in made for key in request.keys)
+            lock.release()
+        return event_id
+
+    def _store_letter(self, item: Item, *, wait: bool) -> None:
+        event_id = self._put([item], wait=wait)
+        if self.options.on_dead_letter is not None:
+            self._tell_hook(letter_of(item, event_id, time.time()))
+
+    def _put(self, items: list[Item], *, wait: bool) -> str:
+        event_id = self.worker.put(items, wait=wait)
+        if event_id is None:
+            raise WouldWait
+        return event_id
+
+    def _drop(self) -> None:
+        with self._count_lock:
+            self._dropped += 1
+
+    # -- what became of it
+
+    def _gave_up(self, outcome: Outcome) -> None:
+        """An event came back as dead: its attributes count as not sent."""
+        event = outcome.event
+        self.recall.forget(claimed_keys(event.body))
+        tell_once(f"dead {outcome.reason}", f"an event was given up and is kept as a dead letter: {outcome.reason}")
+        if self.options.on_dead_letter is not None:
+            dead = DeadLetter(
+                id=f"{event.id:x}",
+                reason=outcome.reason,
+                body=event.body,
+                attempts=event.attempts + 1,
+                accepted_at=event.accepted_at,
+                dead_at=time.time(),
+            )
+            self._tell_hook(dead)
+
+    def _tell_hook(self, dead: DeadLetter) -> None:
+        hook = self.options.on_dead_letter
+        assert hook is not None
+        try:
+            hook(dead, dead.reason)
+        except Exception as error:  # it may fail without harm
+            tell_once("on_dead_letter", f"on_dead_letter raised {shown(error)}; the dead letter is kept all the same")
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was accepted is delivered or dead; `False` after `timeout` seconds."""
+        return True if self.options.disabled else self.worker.flush(timeout)
+
+    def stats(self) -> Stats:
+        """Count what became of everything."""
+        counts = self.worker.counts()
+        return Stats(
+            accepted=counts.accepted + self._dropped,
+            queued=counts.queued,
+            delivered=counts.delivered,
+            retrying=counts.retrying,
+            dead=counts.dead,
+            dropped=self._dropped,
+            oldest_age=None if counts.oldest_at is None else max(0.0, time.time() - counts.oldest_at),
+            in_flight=counts.in_flight,
+            durable=self.worker.spool.durable,
+        )
+
+    def letters(self) -> list[DeadLetter]:
+        """Return the dead letters, the oldest first."""
+        self.worker.open()
+        return list(self.worker.spool.letters())
+
+
+def letter_of(item: Item, event_id: str, at: float) -> DeadLetter:
+    """Return the dead letter that an item stands for."""
+    import json
+
+    told = json.loads(item.body)
+    return DeadLetter(
+        id=event_id,
+        reason=told["reason"],
+        input=told["input"],
+        problems=tuple(told["problems"]),
+        accepted_at=at,
+        dead_at=at,
+    )
+
+
+def _call(method: weakref.WeakMethod[Callable[[Outcome], None]], outcome: Outcome) -> None:
+    found = method()
+    if found is not None:
+        found(outcome)
+
+
+def _weakly(core: Core) -> Callable[[], None]:
+    reference = weakref.ref(core)
+
+    def on_fork() -> None:
+        found = reference()
+        if found is not None:
+            found._forget()
+
+    return on_fork
+
+
+def _make_spool(options: Options) -> Spool:
+    if options.spool == "memory" or options.disabled:
+        return MemorySpool()
+    if options.spool is None or isinstance(options.spool, str) or hasattr(options.spool, "__fspath__"):
+        return DiskSpool(options.spool or default_directory(), durability=options.durability)
+    spool: Spool = options.spool
+    return spool
+
+
+def _transport_maker(options: Options) -> Callable[[], Transport]:
+    if not isinstance(options.transport, str):
+        return lambda: options.transport  # type: ignore[no-any-return]
+
+    def make() -> Transport:
+        # Imported with the first request, in the sender's thread.
+        from .delivery.transports.httpx import HttpxTransport
+
+        return HttpxTransport(
+            options.endpoint,
+            timeout=options.timeout,
+            max_connections=options.max_connections,
+            user_agent=USER_AGENT,
+        )
+
+    return make

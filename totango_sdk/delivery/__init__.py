@@ -1,0 +1,1 @@
+"""From the spool to the collector: verdicts, transports, the sender and the thread that drives it."""

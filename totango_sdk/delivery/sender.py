@@ -1,0 +1,154 @@
+"""Send: one step from the spool to the collector. No thread, no socket and no clock of its own."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from ..log import tell_once
+from ..spool import Leased, Outcome
+from .retry import Breaker, backoff, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..spool import Spool
+    from .transports import Answer, Transport
+
+_BURST_SECONDS = 0.1
+
+
+class Sender:
+    """Leases what is due, submits it, and settles what is answered."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        transport: Transport,
+        *,
+        suffix: bytes = b"",
+        max_connections: int = 16,
+        max_rate: float | None = None,
+        on_dead: Callable[[Outcome], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._spool = spool
+        self._transport = transport
+        self._suffix = suffix  # the token, which is never stored with an event
+        self._max_connections = max_connections
+        self._on_dead = on_dead
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._chance = chance
+        self._out: dict[int, Leased] = {}
+        self._breaker = Breaker()
+        self._hold_until = 0.0
+        self._rate = None if max_rate is None else _Rate(max_rate)
+        self.last_failure = ""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for an answer."""
+        return len(self._out)
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether a new event could be submitted at once."""
+        return len(self._out) < self._max_connections and not self._breaker.is_open and self._clock() >= self._hold_until
+
+    def collect(self, wait: float) -> list[Answer]:
+        """Return the answers that are there; wait up to `wait` seconds for the first."""
+        return self._transport.poll(wait) if self._out else []
+
+    def step(self, answers: Sequence[Answer] = ()) -> None:
+        """Settle these answers, and submit what may go now."""
+        now = self._clock()
+        if answers:
+            self._settle(answers, now)
+        free = self._free(now)
+        if free <= 0:
+            return
+        for event in self._spool.lease(free, now):
+            self._out[event.id] = event
+            if self._rate is not None:
+                self._rate.spend()
+            self._transport.submit(event.id, event.body + self._suffix)
+
+    def idle_for(self) -> float | None:
+        """Seconds until a step could submit something; `None` if only an answer or a new event can help."""
+        if len(self._out) >= self._max_connections:
+            return None
+        due = self._spool.next_due()
+        if due is None:
+            return None
+        now = self._clock()
+        gates = [due, self._hold_until]
+        if self._breaker.is_open:
+            if self._out:
+                return None
+            gates.append(self._breaker.probe_at)
+        if self._rate is not None:
+            gates.append(self._rate.next_at(now))
+        return max(0.0, max(gates) - now)
+
+    def _free(self, now: float) -> int:
+        if now < self._hold_until:
+            return 0
+        if self._breaker.is_open:
+            return 1 if not self._out and now >= self._breaker.probe_at else 0
+        free = self._max_connections - len(self._out)
+        return free if self._rate is None else min(free, self._rate.allowed(now))
+
+    def _settle(self, answers: Sequence[Answer], now: float) -> None:
+        outcomes = []
+        for answer in answers:
+            event = self._out.pop(answer.ticket, None)
+            if event is None:
+                tell_once("unknown answer", f"the transport answered {answer.ticket!r}, which was not under way")
+                continue
+            outcomes.append(self._outcome(event, answer, now))
+        self._spool.settle(outcomes)
+        for outcome in outcomes:
+            if outcome.verdict == "dead":
+                self._on_dead(outcome)
+
+    def _outcome(self, event: Leased, answer: Answer, now: float) -> Outcome:
+        verdict = judge(answer, self._wall_clock())
+        if verdict.kind != "retry":
+            self._breaker.succeeded()
+            return Outcome(event, verdict.kind, reason=verdict.reason)
+        self.last_failure = verdict.reason
+        tell_once(f"retry {verdict.reason}", f"events wait in the spool and are sent again: {verdict.reason}")
+        self._breaker.failed(now, self._chance())
+        wait = backoff(event.attempts + 1, self._chance())
+        if verdict.wait is not None:
+            self._hold_until = max(self._hold_until, now + verdict.wait)
+            wait = max(wait, verdict.wait)
+        return Outcome(event, "retry", now + wait, verdict.reason)
+
+
+class _Rate:
+    """At most so many requests a second, in bursts of no more than a tenth of that."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = max(1.0, per_second * _BURST_SECONDS)
+        self._tokens = self._most
+        self._at: float | None = None
+
+    def allowed(self, now: float) -> int:
+        """How many may go now."""
+        if self._at is not None:
+            self._tokens = min(self._most, self._tokens + max(0.0, now - self._at) * self._per_second)
+        self._at = now
+        return int(self._tokens)
+
+    def spend(self) -> None:
+        self._tokens -= 1
+
+    def next_at(self, now: float) -> float:
+        """When at least one may go."""
+        return now if self.allowed(now) else now + (1 - self._tokens) / self._per_second

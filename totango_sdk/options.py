@@ -1,0 +1,318 @@
+"""Configure: a mapping, keywords and the environment become `Options`, checked at once.
+
+Every default stands here and nowhere else. What an account, product or user of the options
+contains is data, not configuration: it is checked with the event that carries it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import attrs
+
+from .errors import OptionsError, shown
+from .identity import Account, Product, User, as_account, as_product, as_user, service_id_problem
+
+if TYPE_CHECKING:
+    from .identity import AccountLike, ProductLike, UserLike
+
+    class OptionValues(TypedDict, total=False):
+        """The keyword options of `Totango`, for type checkers."""
+
+        account: AccountLike | None
+        product: ProductLike | None
+        user: UserLike | None
+        module: str | None
+        region: str | None
+        endpoint: str | None
+        allow_http: bool | None
+        api_token: str | None
+        allow_empty_accounts: bool | None
+        attributes_ttl: float | None
+        strict: bool | None
+        spool: Any
+        durability: str | None
+        transport: Any
+        max_connections: int | None
+        max_rate: float | None
+        timeout: float | None
+        before_send: Callable[[Any], Any] | None
+        on_dead_letter: Callable[[Any, str], object] | None
+        disabled: bool | None
+
+
+_US = "https://sdr.totango.com/pixel.gif/"
+_EU = "https://sdr-eu1.totango.com/pixel.gif/"
+# Totango's help centre (203639605 and 203639575) and its Node package.
+REGIONS = {"us": _US, "eu1": _EU, "eu": _EU, "test": "https://sdr-test.totango.com/pixel.gif/"}
+
+_ENVIRONMENT = {
+    "service_id": "TOTANGO_SERVICE_ID",
+    "region": "TOTANGO_REGION",
+    "endpoint": "TOTANGO_ENDPOINT",
+    "allow_http": "TOTANGO_ALLOW_HTTP",
+    "api_token": "TOTANGO_API_TOKEN",
+    "strict": "TOTANGO_STRICT",
+    "spool": "TOTANGO_SPOOL",
+    "disabled": "TOTANGO_DISABLED",
+}
+_BOOLEANS = ("allow_http", "strict", "disabled", "allow_empty_accounts")
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off", "")
+# What `window.totango_options` may have for the browser's own sake.
+_BROWSER_ONLY = frozenset(
+    ("heartbeat_timeout_sec", "heartbeat_idle_timeout_sec", "disable_heartbeat", "tracker_name")
+)
+_ACCOUNT_ALIASES = ("o", "odn", "ofid", "fid")
+_SPOOL_METHODS = ("open", "put", "lease", "settle", "close")
+_TRANSPORT_METHODS = ("submit", "poll", "close")
+
+
+def _refuse(name: str, value: object, expected: str, example: str) -> OptionsError:
+    return OptionsError(f"{name}={shown(value)} is wrong: {expected}, such as {name}={example}")
+
+
+def _boolean(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise _refuse(field.name, value, "it is True or False", "True")
+
+
+def _number(example: str, least: float, most: float = math.inf, *, whole: bool = False) -> Any:
+    expected = f"it is a {'whole ' if whole else ''}number from {least:g}"
+    expected += f" to {most:g}" if most < math.inf else ""
+
+    def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
+        right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not right_type or not least <= value <= most:
+            raise _refuse(field.name, value, expected, example)
+
+    return check
+
+
+def _one_of(*choices: str) -> Any:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if value not in choices:
+            raise _refuse(field.name, value, f"it is one of {', '.join(choices)}", repr(choices[0]))
+
+    return check
+
+
+def _service_id(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if wrong := service_id_problem(value):
+        raise OptionsError(f"{field.name}: {wrong}")
+
+
+def _api_token(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    # The value is never shown: a token that is nearly right is still a secret.
+    if value is not None and not (isinstance(value, str) and value.isascii() and value.isprintable() and value):
+        msg = f"{field.name} is a {type(value).__name__} that is no token: it is a text of printable ASCII characters"
+        raise OptionsError(msg)
+
+
+def _module(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise _refuse(field.name, value, "it is a text of at most 100 characters", "'Billing'")
+
+
+def _callable(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise _refuse(field.name, value, "it is a function", "lambda event: event")
+
+
+def _has_methods(value: object, methods: tuple[str, ...]) -> bool:
+    return all(callable(getattr(value, method, None)) for method in methods)
+
+
+def _spool(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if isinstance(value, str) and "://" in value:
+        msg = (
+            f"{field.name}={shown(value)}: shared spools such as redis:// are not in this version. "
+            "Use a directory, such as spool='/var/lib/myapp/totango', or spool='memory'"
+        )
+        raise OptionsError(msg)
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return
+    if value is not None and not _has_methods(value, _SPOOL_METHODS):
+        raise _refuse(field.name, value, "it is a directory, 'memory', or a Spool", "'/var/lib/myapp/totango'")
+
+
+def _transport(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if value == "curl":
+        msg = f"{field.name}='curl' is not in this version: use {field.name}='auto' or {field.name}='httpx'"
+        raise OptionsError(msg)
+    if value in ("auto", "httpx") or (not isinstance(value, str) and _has_methods(value, _TRANSPORT_METHODS)):
+        return
+    raise _refuse(field.name, value, "it is 'auto', 'httpx', or a Transport", "'auto'")
+
+
+def _who(name: str, convert: Callable[[Any], Any], known: tuple[type, ...]) -> Any:
+    def converted(value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (*known, str, int, Mapping)):
+            raise _refuse(name, value, f"it is a {known[0].__name__}, an ID as text, or a mapping", "'819332'")
+        return convert(value)
+
+    return attrs.field(default=None, converter=converted)
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """Everything that a client was told, checked. Made by `resolve`."""
+
+    service_id: str = attrs.field(default=None, validator=_service_id)
+    account: Account | None = _who("account", as_account, (Account,))
+    product: Product | None = _who("product", as_product, (Product,))
+    user: User | None = _who("user", as_user, (User,))
+    module: str | None = attrs.field(default=None, validator=_module)
+    region: str = attrs.field(default="us", validator=_one_of(*REGIONS))
+    allow_http: bool = attrs.field(default=False, validator=_boolean)
+    endpoint: str = attrs.field()
+    api_token: str | None = attrs.field(default=None, validator=_api_token, repr=False)
+    allow_empty_accounts: bool = attrs.field(default=False, validator=_boolean)
+    attributes_ttl: float = attrs.field(default=3600.0, validator=_number("3600", 0))
+    strict: bool = attrs.field(default=False, validator=_boolean)
+    spool: Any = attrs.field(default=None, validator=_spool)
+    durability: str = attrs.field(default="process", validator=_one_of("process", "power"))
+    transport: Any = attrs.field(default="auto", validator=_transport)
+    max_connections: int = attrs.field(default=16, validator=_number("16", 1, 4096, whole=True))
+    max_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(_number("100", 0.001)))
+    timeout: float = attrs.field(default=10.0, validator=_number("10.0", 0.001, 3600))
+    before_send: Callable[[Any], Any] | None = attrs.field(default=None, validator=_callable)
+    on_dead_letter: Callable[[Any, str], object] | None = attrs.field(default=None, validator=_callable)
+    disabled: bool = attrs.field(default=False, validator=_boolean)
+
+    @endpoint.default
+    def _endpoint_of_region(self) -> str:
+        return REGIONS[self.region]
+
+    @endpoint.validator
+    def _check_endpoint(self, field: attrs.Attribute[Any], value: object) -> None:
+        check_endpoint(value, allow_http=self.allow_http)
+
+    def __attrs_post_init__(self) -> None:
+        if self.durability == "power" and self.spool == "memory":
+            msg = "durability='power' makes no sense with spool='memory': give a directory, or durability='process'"
+            raise OptionsError(msg)
+
+    @classmethod
+    def resolve(cls, given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Options:
+        """Return the options: what is given (not `None`), else the environment's, else the default.
+
+        Raises `OptionsError`, which names the option, its value and an example of a right one.
+        """
+        known = {name: value for name, value in given.items() if value is not None}
+        for name in known:
+            if name not in _NAMES:
+                raise OptionsError(_unknown(name))
+        environ = os.environ if environ is None else environ
+        for name, variable in _ENVIRONMENT.items():
+            if name not in known and environ.get(variable):
+                known[name] = _from_environment(name, variable, environ[variable])
+        if isinstance(known.get("endpoint"), str):
+            known["endpoint"] = with_path(known["endpoint"])
+        return cls(**known)
+
+
+_NAMES = frozenset(field.name for field in attrs.fields(Options))
+
+
+def _unknown(name: object) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(name), _NAMES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(_NAMES))}"
+    return f"there is no option {shown(name)}: {hint}"
+
+
+def _from_environment(name: str, variable: str, text: str) -> object:
+    if name not in _BOOLEANS:
+        return text
+    word = text.strip().lower()
+    if word not in _TRUE + _FALSE:
+        msg = f"{variable}={shown(text)} is wrong: it is true or false, such as {variable}=true"
+        raise OptionsError(msg)
+    return word in _TRUE
+
+
+def from_browser(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Python options that a `window.totango_options` object stands for.
+
+    `username` serves where there is no `user`, as in the browser. An empty text counts as absent,
+    as it does there.
+    """
+    if not isinstance(mapping, Mapping):
+        raise _refuse("options", mapping, "it is a mapping like window.totango_options", "{'service_id': 'SP-1234-01'}")
+    given = {name: value for name, value in mapping.items() if name not in _BROWSER_ONLY and value != ""}
+    aliased = {alias: given.pop(alias) for alias in _ACCOUNT_ALIASES if alias in given}
+    if aliased:
+        account = given.get("account")
+        own = account if isinstance(account, Mapping) else {} if account is None else {"id": account}
+        if not isinstance(account, Account):
+            given["account"] = {**aliased, **own}
+    names = [given.pop(alias) for alias in ("username", "u") if alias in given]
+    if names and (not given.get("user") or _is_anonymous(given["user"])):
+        user = given.get("user")
+        given["user"] = {**user, "id": names[0]} if user and isinstance(user, Mapping) else names[0]
+    return given
+
+
+def _is_anonymous(user: object) -> bool:
+    return isinstance(user, Mapping) and not (user.get("id") or user.get("u"))
+
+
+def with_path(endpoint: str) -> str:
+    """Return an endpoint that names only a host with the path that Totango's has."""
+    from urllib.parse import urlsplit
+
+    try:
+        bare = urlsplit(endpoint).path in ("", "/")
+    except ValueError:
+        return endpoint  # the check says what is wrong with it
+    return f"{endpoint.rstrip('/')}/pixel.gif/" if bare and "?" not in endpoint and "#" not in endpoint else endpoint
+
+
+def check_endpoint(value: object, *, allow_http: bool) -> None:
+    """Refuse an endpoint to which events must not go. Raises `OptionsError`."""
+    from urllib.parse import urlsplit
+
+    example = "'https://sdr.totango.com/pixel.gif/'"
+    if not isinstance(value, str):
+        raise _refuse("endpoint", value, "it is an address", example)
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _refuse("endpoint", value, str(error), example) from None
+    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+        msg = "endpoint has a user name or password in it: leave it out, and give the token as api_token="
+        raise OptionsError(msg)
+    if parts.scheme not in ("http", "https") or not host or not value.isascii() or not value.isprintable():
+        raise _refuse("endpoint", value, "it is an https address of a host", example)
+    if parts.query or parts.fragment or " " in value:
+        raise _refuse("endpoint", value, "it has no query, fragment or space", example)
+    if parts.scheme == "http":
+        _check_plain_http(value, host, allow_http=allow_http)
+
+
+def _check_plain_http(value: str, host: str, *, allow_http: bool) -> None:
+    totango = host == "totango.com" or host.endswith(".totango.com")
+    if totango:
+        raise _refuse("endpoint", value, "Totango's own hosts take https only", f"'https://{host}/pixel.gif/'")
+    if not allow_http and not _is_loopback(host):
+        expected = "plain http goes only to this machine; use https, or allow_http=True for a sandbox on a private net"
+        raise _refuse("endpoint", value, expected, "'http://127.0.0.1:8000/pixel.gif/'")
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

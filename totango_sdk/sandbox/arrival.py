@@ -1,0 +1,62 @@
+"""One request as it came, understood: what the store keeps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from ..identity import Problem
+from ..wire import Reading, decode, read, redact
+
+Source = Literal["sdk", "browser", "other"]
+
+_MOST_PARAMETERS = 1000
+_OUR_AGENT = "totango-sdk/"
+_BROWSER_AGENT = "Mozilla/"
+
+
+@attrs.frozen(kw_only=True)
+class Arrival:
+    """A request and what Totango would make of it.
+
+    `time` is in seconds since 1970. `query` and `body` are text as it came, but that the security
+    token is replaced by `…`: it goes no further than this.
+    """
+
+    time: float
+    method: str
+    source: Source
+    query: str
+    body: str
+    reading: Reading
+
+
+def understand(*, time: float, method: str, query: bytes, body: bytes, user_agent: str) -> Arrival:
+    """Understand a request of any bytes. Never raises."""
+    texts = [redact(text.decode("utf-8", "replace")) for text in (query, body)]
+    kept = [_cut(text) for text in texts]
+    reading = read(parameters(*kept))
+    if kept != texts:
+        message = f"it has more than {_MOST_PARAMETERS} parameters; the others were not read. Send one event a request"
+        reading = attrs.evolve(reading, problems=(*reading.problems, Problem("request", None, message, "warning")))
+    source = _source(user_agent, reading)
+    return Arrival(time=time, method=method, source=source, query=kept[0], body=kept[1], reading=reading)
+
+
+def parameters(query: str, body: str) -> list[tuple[str, str]]:
+    """Return the parameters of a request, those of the address first."""
+    return decode(query) + decode(body) if query and body else decode(query or body)
+
+
+def _cut(text: str) -> str:
+    """Bound the work that one request can make: half a million empty parameters fit into a body."""
+    if text.count("&") < _MOST_PARAMETERS:
+        return text
+    return "&".join(text.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS])
+
+
+def _source(user_agent: str, reading: Reading) -> Source:
+    if user_agent.startswith(_OUR_AGENT):
+        return "sdk"
+    return "browser" if reading.from_browser or user_agent.startswith(_BROWSER_AGENT) else "other"

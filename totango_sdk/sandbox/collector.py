@@ -1,0 +1,104 @@
+"""The endpoint: takes a request of any bytes, and answers as Totango does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from .arrival import understand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from .store import Store
+
+BODY_LIMIT = 1_000_000
+# What is read, and thrown away, of a body that is too large: a client that is cut off while it
+# writes would see a broken connection in place of the answer.
+_DRAIN_LIMIT = 16 * BODY_LIMIT
+_WRITE_AFTER = 0.05
+_WRITE_AT = 500
+
+GIF = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
+    b",\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+_TAKEN = (
+    200,
+    ((b"content-type", b"image/gif"), (b"content-length", b"%d" % len(GIF)), (b"cache-control", b"no-store")),
+    GIF,
+)
+_REASON = b"the body has more than %d bytes; send one event a request\n" % BODY_LIMIT
+_TOO_LARGE = (
+    413,
+    ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_REASON))),
+    _REASON,
+)
+Answer = tuple[int, tuple[tuple[bytes, bytes], ...], bytes]
+
+
+class Collector:
+    """An ASGI endpoint. It answers 200 and a pixel to everything, but to a body over 1,000,000 bytes (413).
+
+    What came is in the store before the answer leaves, and in the database a moment later.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, whole = await _body(receive)
+        if not whole:
+            return
+        if len(body) > BODY_LIMIT:
+            await self._answer(send, _TOO_LARGE)
+            return
+        if scope["method"] != "HEAD":
+            self._record(scope, body)
+        await self._answer(send, _TAKEN)
+
+    def _record(self, scope: Scope, body: bytes) -> None:
+        arrival = understand(
+            time=self._clock(),
+            method=scope["method"],
+            query=scope["query_string"],
+            body=body,
+            user_agent=_user_agent(scope),
+        )
+        waiting = self._store.record(arrival)
+        if waiting == 1:
+            asyncio.get_running_loop().call_later(_WRITE_AFTER, self._store.flush)
+        elif waiting >= _WRITE_AT:
+            self._store.flush()
+
+    async def _answer(self, send: Send, answer: Answer) -> None:
+        """Answer. Every answer of the endpoint leaves here, so that one who tests an outage has one place to change."""
+        status, headers, content = answer
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+async def _body(receive: Receive) -> tuple[bytes, bool]:
+    """Return the body, and whether the client stayed until its end. Of too large a body only so much is kept as shows it."""
+    body, size, more = b"", 0, True
+    while more and size <= _DRAIN_LIMIT:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b"", False
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if len(body) <= BODY_LIMIT:
+            body = body + chunk if body else bytes(chunk)
+        more = message.get("more_body", False)
+    return body, True
+
+
+def _user_agent(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            return str(value.decode("latin-1"))
+    return ""

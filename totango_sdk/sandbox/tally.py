@@ -1,0 +1,159 @@
+"""A batch of requests as rows: what each adds to the accounts, users, activities and problems."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ..errors import shown
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from ..identity import Problem
+    from ..wire import Reading
+    from .arrival import Arrival
+
+_MOST_PROBLEMS = 100
+_SHOWN = 200
+# What a message says of one value: quoted text and numbers. Without them, messages of one rule are alike.
+_PARTICULAR = re.compile(r"(?<!\w)'(?:[^'\\…]|\\.)*['…]|\"(?:[^\"\\…]|\\.)*[\"…]|\b[0-9]+\b")
+
+_REQUEST = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ACCOUNT = """
+INSERT INTO accounts (id, name, ofid, parent_id, product_id, attributes, first_request, last_request)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT (id) DO UPDATE SET
+    name = coalesce(excluded.name, name), ofid = coalesce(excluded.ofid, ofid),
+    parent_id = coalesce(excluded.parent_id, parent_id), product_id = coalesce(excluded.product_id, product_id),
+    attributes = CASE excluded.attributes WHEN '{}' THEN attributes
+                 ELSE json_patch(attributes, excluded.attributes) END,
+    last_request = excluded.last_request
+"""
+_USER = """
+INSERT INTO users VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (account, id) DO UPDATE SET
+    attributes = CASE excluded.attributes WHEN '{}' THEN attributes
+                 ELSE json_patch(attributes, excluded.attributes) END,
+    last_request = excluded.last_request
+"""
+_ACTIVITY = """
+INSERT INTO activities VALUES (?, ?, ?) ON CONFLICT (module, activity) DO UPDATE SET count = count + excluded.count
+"""
+_PROBLEM = """
+INSERT INTO problems VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (field, severity, kind) DO UPDATE SET count = count + excluded.count
+"""
+_TOTAL = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
+
+Kind = tuple[str, str, str]
+
+
+class Batch:
+    """Requests that are written together, numbered from `first_id` on."""
+
+    def __init__(self, first_id: int, arrivals: Sequence[Arrival]) -> None:
+        self.next_id = first_id + len(arrivals)
+        self._requests: list[tuple[Any, ...]] = []
+        self._accounts: list[tuple[Any, ...]] = []
+        self._users: list[tuple[Any, ...]] = []
+        self._activities: Counter[tuple[str, str]] = Counter()
+        self._problems: Counter[Kind] = Counter()
+        self._examples: dict[Kind, str] = {}
+        self._totals: Counter[str] = Counter()
+        for number, arrival in enumerate(arrivals, first_id):
+            self._add(number, arrival)
+
+    def _add(self, number: int, arrival: Arrival) -> None:
+        reading = arrival.reading
+        accepted = reading.accepted
+        self._totals["accepted" if accepted else "dropped"] += 1
+        self._requests.append(_request_row(number, arrival, accepted))
+        for problem in reading.problems[:_MOST_PROBLEMS]:
+            self._add_problem(number, problem)
+        if accepted:
+            self._add_effects(number, reading)
+
+    def _add_effects(self, number: int, reading: Reading) -> None:
+        if reading.account_id is not None:
+            self._accounts.append(_account_row(number, reading))
+            if reading.user_id is not None:
+                self._users.append((reading.account_id, reading.user_id, _json(reading.user_attributes), number))
+        if reading.heartbeat:
+            self._totals["heartbeats"] += 1
+        elif reading.activity is not None:
+            self._totals["activities"] += 1
+            self._activities[reading.module or "", reading.activity] += 1
+
+    def _add_problem(self, number: int, problem: Problem) -> None:
+        kind = (problem.field[:_SHOWN], problem.severity, _PARTICULAR.sub("…", problem.message))
+        self._problems[kind] += 1
+        if kind not in self._examples:
+            self._examples[kind] = _json({"event": number, **_shown_problem(problem)})
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write everything. The transaction is the caller's."""
+        connection.executemany(_REQUEST, self._requests)
+        connection.executemany(_ACCOUNT, self._accounts)
+        connection.executemany(_USER, self._users)
+        connection.executemany(_ACTIVITY, ((*key, count) for key, count in self._activities.items()))
+        connection.executemany(
+            _PROBLEM, ((*kind, count, self._examples[kind]) for kind, count in self._problems.items())
+        )
+        connection.executemany(_TOTAL, self._totals.items())
+
+
+def _request_row(number: int, arrival: Arrival, accepted: bool) -> tuple[Any, ...]:
+    reading = arrival.reading
+    return (
+        number,
+        arrival.time,
+        arrival.method,
+        arrival.source,
+        arrival.query,
+        arrival.body,
+        accepted,
+        reading.account_id,
+        reading.user_id,
+        reading.activity,
+        reading.module,
+        _problems(reading.problems) if reading.problems else "[]",
+    )
+
+
+def _account_row(number: int, reading: Reading) -> tuple[Any, ...]:
+    attributes = {
+        name: value for name, value in reading.account_attributes.items() if name not in ("parent_id", "product_id")
+    }
+    return (
+        reading.account_id,
+        reading.account_name,
+        reading.ofid,
+        reading.parent_id,
+        reading.product_id,
+        _json(attributes),
+        number,
+    )
+
+
+def _problems(problems: Sequence[Problem]) -> str:
+    listed = [_shown_problem(problem) for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        message = f"and {len(problems) - _MOST_PROBLEMS} more"
+        listed.append({"field": "request", "severity": "warning", "value": None, "message": message})
+    return _json(listed)
+
+
+def _shown_problem(problem: Problem) -> dict[str, Any]:
+    value = problem.value if problem.value is None or isinstance(problem.value, str) else shown(problem.value)
+    return {
+        "field": problem.field[:_SHOWN],
+        "severity": problem.severity,
+        "value": value if value is None else value[:_SHOWN],
+        "message": problem.message,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) if value else "{}"

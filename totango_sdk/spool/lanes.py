@@ -1,0 +1,109 @@
+"""Which event may leave next: order within a lane, and no waiting between lanes.
+
+Knows ids and times only, and is driven by one thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@attrs.define
+class Lane:
+    """The events of one account that wait, oldest first."""
+
+    name: str
+    ids: deque[int] = attrs.field(factory=deque)
+    attempts: int = 0  # of the first one
+    out: int | None = None
+
+
+class Lanes:
+    """All lanes: those ready to go in order of readiness, and those that wait for a time."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane] = {}
+        self._ready: deque[Lane] = deque()
+        self._waiting: list[tuple[float, int, Lane]] = []
+        self._tie = count()
+        self.waiting_ids = 0
+        self.out = 0
+
+    @property
+    def retrying(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def ready(self) -> int:
+        return len(self._ready)
+
+    def offer(self, event_id: int, name: str) -> None:
+        """Put an event at the end of its lane."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name)
+        lane.ids.append(event_id)
+        self.waiting_ids += 1
+        if len(lane.ids) == 1 and lane.out is None:
+            self._ready.append(lane)
+
+    def take(self, limit: int, now: float) -> list[tuple[int, Lane]]:
+        """Take out the first event of up to `limit` lanes that are due."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self._ready.append(heappop(self._waiting)[2])
+        taken = []
+        while self._ready and len(taken) < limit:
+            lane = self._ready.popleft()
+            lane.out = lane.ids.popleft()
+            taken.append((lane.out, lane))
+        self.waiting_ids -= len(taken)
+        self.out += len(taken)
+        return taken
+
+    def done(self, name: str) -> None:
+        """The event that is out is settled for good: the next of its lane may go."""
+        lane = self._lanes[name]
+        lane.out, lane.attempts = None, 0
+        self.out -= 1
+        if lane.ids:
+            self._ready.append(lane)
+        else:
+            del self._lanes[name]
+
+    def again(self, name: str, due: float) -> None:
+        """The event that is out must go again, not before `due`; its lane waits with it."""
+        lane = self._lanes[name]
+        assert lane.out is not None
+        lane.ids.appendleft(lane.out)
+        lane.out = None
+        lane.attempts += 1
+        self.out -= 1
+        self.waiting_ids += 1
+        heappush(self._waiting, (due, next(self._tie), lane))
+
+    def withdraw(self, chosen: Callable[[int], bool]) -> list[tuple[int, str]]:
+        """Take the chosen events that wait out of their lanes again, with their lanes' names."""
+        withdrawn = []
+        for lane in self._lanes.values():
+            withdrawn += [(event_id, lane.name) for event_id in lane.ids if chosen(event_id)]
+            lane.ids = deque(event_id for event_id in lane.ids if not chosen(event_id))
+        self.waiting_ids -= len(withdrawn)
+        self._ready = deque(lane for lane in self._ready if lane.ids)
+        self._waiting = [entry for entry in self._waiting if entry[2].ids]
+        heapify(self._waiting)
+        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.ids or lane.out is not None}
+        return withdrawn
+
+    def next_due(self) -> float | None:
+        """When the next lane may go: 0 for at once, `None` if none waits."""
+        if self._ready:
+            return 0.0
+        return self._waiting[0][0] if self._waiting else None

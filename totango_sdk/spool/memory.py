@@ -1,0 +1,165 @@
+"""A spool in memory: for tests, for scripts that may lose events, and as the last resort."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..errors import SpoolFull
+from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner
+from .lanes import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_MOST_BYTES = 64 << 20
+_EXTRA_BYTES = 200  # what Python needs beside the body of an event
+_MOST_LETTERS = 10_000
+
+
+class MemorySpool:
+    """Keeps events in memory, at most `most_bytes`. What is in it ends with the process."""
+
+    durable = False
+    needs_care = False
+
+    def __init__(self, *, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._events: dict[int, tuple[Item, float]] = {}  # in the order of their ids
+        self._letters: deque[DeadLetter] = deque(maxlen=_MOST_LETTERS)
+        self._lanes = Lanes()
+        self._fresh: deque[int] = deque()
+        self._bytes = 0
+        self._next_id = 1
+        self._accepted = self._delivered = self._dead = 0
+
+    def open(self, owner: Owner) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do: what is here stays until the process ends."""
+
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        """Store all items in order; see `Spool.put`."""
+        now = time.time()
+        with self._lock:
+            size = sum(len(item.body) + _EXTRA_BYTES for item in items)
+            if self._bytes + size > self._most_bytes:
+                msg = f"the spool in memory has reached {self._most_bytes} bytes: give spool= a directory"
+                raise SpoolFull(msg)
+            for item in items:
+                if item.is_letter:
+                    self._add_letter(item, now)
+                else:
+                    self._events[self._next_id] = item, now
+                    self._fresh.append(self._next_id)
+                    self._bytes += len(item.body) + _EXTRA_BYTES
+                self._next_id += 1
+            self._accepted += len(items)
+            return f"{self._next_id - 1:x}"
+
+    def _add_letter(self, item: Item, now: float) -> None:
+        told = json.loads(item.body)
+        letter = DeadLetter(
+            id=f"{self._next_id:x}",
+            reason=told["reason"],
+            input=told["input"],
+            problems=tuple(told["problems"]),
+            accepted_at=now,
+            dead_at=now,
+        )
+        self._letters.append(letter)
+        self._dead += 1
+
+    def lease(self, limit: int, now: float) -> list[Leased]:
+        """Take out what is due; see `Spool.lease`."""
+        with self._lock:
+            while self._fresh:
+                event_id = self._fresh.popleft()
+                self._lanes.offer(event_id, self._events[event_id][0].lane)
+            leased = []
+            for event_id, lane in self._lanes.take(limit, now):
+                item, accepted_at = self._events[event_id]
+                leased.append(Leased(event_id, lane.name, item.body, lane.attempts, accepted_at))
+            return leased
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Strike off, put off or bury; see `Spool.settle`."""
+        with self._lock:
+            for event, verdict, due, reason in outcomes:
+                if verdict == "retry":
+                    self._lanes.again(event.lane, due)
+                    continue
+                self._lanes.done(event.lane)
+                item, _ = self._events.pop(event.id)
+                self._bytes -= len(item.body) + _EXTRA_BYTES
+                if verdict == "delivered":
+                    self._delivered += 1
+                else:
+                    self._bury(event, reason)
+
+    def _bury(self, event: Leased, reason: str) -> None:
+        self._dead += 1
+        letter = DeadLetter(
+            id=f"{event.id:x}",
+            reason=reason,
+            body=event.body,
+            attempts=event.attempts + 1,
+            accepted_at=event.accepted_at,
+            dead_at=time.time(),
+        )
+        self._letters.append(letter)
+
+    def next_due(self) -> float | None:
+        """When the next event may go; see `Spool.next_due`."""
+        return 0.0 if self._fresh else self._lanes.next_due()
+
+    def maintain(self, *, adopt: bool) -> None:
+        """Nothing to do."""
+
+    def mark(self) -> int:
+        """A mark of everything accepted up to now."""
+        return self._next_id - 1
+
+    def pending_before(self, mark: int | None) -> bool:
+        """Whether anything up to the mark is still here; see `Spool.pending_before`."""
+        with self._lock:
+            oldest = next(iter(self._events), None)
+        return oldest is not None and (mark is None or oldest <= mark)
+
+    def counts(self) -> Counts:
+        """What is here, and what became of the rest."""
+        with self._lock:
+            oldest = next(iter(self._events.values()), None)
+            return Counts(
+                accepted=self._accepted,
+                queued=len(self._events) - self._lanes.out - self._lanes.retrying,
+                retrying=self._lanes.retrying,
+                in_flight=self._lanes.out,
+                delivered=self._delivered,
+                dead=self._dead,
+                oldest_at=None if oldest is None else oldest[1],
+            )
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """The last 10,000 dead letters, the oldest first."""
+        with self._lock:
+            yield from list(self._letters)
+
+    def before_fork(self) -> None:
+        """Wait until no thread is in the middle of something."""
+        self._lock.acquire()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Go on; the child starts empty, since the parent delivers what is here."""
+        if in_child:
+            self._reset()
+        else:
+            self._lock.release()
