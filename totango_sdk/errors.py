@@ -27,7 +27,7 @@ def shown(value: object) -> str:
     """Return `value` as an error message may show it: one line, never more than 80 characters."""
     try:
         return one_line(repr(value if not isinstance(value, str | bytes) else value[: _SHOWN + 1]), _SHOWN)
-    except Exception:  # noqa: BLE001  # a hostile __repr__ must not hide the error that is being told
+    except Exception:  # a hostile __repr__ must not hide the error that is being told
         return f"<{type(value).__name__} that cannot be shown>"
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 from cachetools import LRUCache
 
-from .errors import InvalidEvent
+from .errors import InvalidEvent, shown
 from .identity import Account, Problem, Product, User, exact_str, joined_problems, text_problems
 
 if TYPE_CHECKING:
@@ -62,13 +62,16 @@ def _problems(event: Event) -> Iterator[Problem]:
     account, user, product = event.account, event.user, event.product
     if account is not None:
         yield from account.problems
-    elif not event.account_optional or event.kind == "account":
+    elif not event.account_optional or event.kind == "account" or (event.kind == "identify" and user is None):
         message = "an account is missing: Totango drops an event without one. Give account=, here or to the client"
         yield Problem("account", None, message)
     if product is not None:
         yield from product.problems
         if account is not None:
             yield from _product_account_problems(account, product)
+        elif event.account_optional:
+            message = f"{shown(product.id)} is left out, since there is no account to join it to. Give account= too"
+            yield Problem("product", product.id, message, "warning")
     if user is not None:
         yield from user.problems
     elif event.kind in (*_ACTIVITIES, "user"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from .sandbox import RunningSandbox
+    from .sandbox import Sandbox
 
 
 class RecordingTransport:
@@ -42,7 +42,7 @@ class RecordingTransport:
         """Keep what was recorded."""
 
 
-def sandbox_server(*, port: int = 0, db: str | Path | None = None) -> AbstractContextManager[RunningSandbox]:
+def sandbox_server(*, port: int = 0, db: str | Path | None = None) -> AbstractContextManager[Sandbox]:
     """Run the sandbox on a free port of this machine.
 
     Gives an object with `url` (the page) and `endpoint` (for the client). Needs the extra `sandbox`.

@@ -97,9 +97,12 @@ def requests(service_id: str, event: Event, due: Due) -> list[Request]:
             pairs=parents + product.said.pairs, mark=hash((account.id, product.id, product.said.mark))
         )
     where = account.id if kind == "account" and account is not None else event.where
-    if where is None or account_said is None or not account_said.anything:
-        account_said = None
-    elif not claims.due(where, account_said.mark, kind in ("identify", "account")):
+    if (
+        where is None
+        or account_said is None
+        or not account_said.anything
+        or not claims.due(where, account_said.mark, kind in ("identify", "account"))
+    ):
         account_said = None
     user_pairs = _NOTHING
     if user is not None and user.said.pairs and kind != "account":

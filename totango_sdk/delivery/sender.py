@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ class Sender:
         on_dead: Callable[[Outcome], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self._spool = spool
         self._transport = transport
@@ -42,6 +41,8 @@ class Sender:
         self._on_dead = on_dead
         self._clock = clock
         self._wall_clock = wall_clock
+        if chance is None:
+            from random import random as chance  # milliseconds to import, and not needed before the first event
         self._chance = chance
         self._out: dict[int, Leased] = {}
         self._breaker = Breaker()

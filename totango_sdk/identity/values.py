@@ -16,8 +16,9 @@ from .ids import Problem, exact_str, has_control, id_problems, unencodable, uuid
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from uuid import UUID
 
-    Value = str | bool | int | float | Decimal | dt.date | enum.Enum | None
+    Value = str | bool | int | float | Decimal | dt.date | enum.Enum | UUID | None
 
 _NAME_LIMIT = 100
 _CACHED = 128
@@ -154,7 +155,11 @@ def _name_verdict(name: str) -> tuple[str, bool] | None:
 
 
 def _instead(name: str) -> str:
-    instead = {"id": "give it as id=", "account_name": "give the account's name as name=", "api-token": "use api_token="}
+    instead = {
+        "id": "give it as id=",
+        "account_name": "give the account's name as name=",
+        "api-token": "use api_token=",
+    }
     return instead.get(name.lower(), "rename it")
 
 
@@ -209,7 +214,7 @@ class AttributeList:
         except Unfit as unfit:
             self._tell(field, value, str(unfit))
             return None
-        except Exception as failure:  # noqa: BLE001  # a time zone, an Enum or a Decimal of the host's own may raise anything
+        except Exception as failure:  # a time zone, an Enum or a Decimal of the host's own may raise anything
             message = f"{shown(value)} cannot be written: it raises {shown(failure)}. Give it as a str"
             self._tell(field, value, message)
             return None

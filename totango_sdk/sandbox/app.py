@@ -113,7 +113,7 @@ def _json(value: Any) -> Response:
     return Response(content, media_type="application/json", headers=_HEADERS)
 
 
-async def _refused(request: Request, wrong: Exception) -> Response:
+async def _refused(_request: Request, wrong: Exception) -> Response:
     assert isinstance(wrong, HTTPException)
     response = _json({"error": wrong.detail})
     response.status_code = wrong.status_code

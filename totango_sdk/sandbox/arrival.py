@@ -39,7 +39,7 @@ def understand(*, time: float, method: str, query: bytes, body: bytes, user_agen
     reading = read(parameters(*kept))
     if kept != texts:
         message = f"it has more than {_MOST_PARAMETERS} parameters; the others were not read. Send one event a request"
-        reading = attrs.evolve(reading, problems=(*reading.problems, Problem("request", None, message, "warning")))
+        reading = attrs.evolve(reading, problems=(Problem("request", None, message, "warning"), *reading.problems))
     source = _source(user_agent, reading)
     return Arrival(time=time, method=method, source=source, query=kept[0], body=kept[1], reading=reading)
 

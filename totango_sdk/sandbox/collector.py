@@ -83,7 +83,10 @@ class Collector:
 
 
 async def _body(receive: Receive) -> tuple[bytes, bool]:
-    """Return the body, and whether the client stayed until its end. Of too large a body only so much is kept as shows it."""
+    """Return the body, and whether the client stayed until its end.
+
+    Of a body that is too large, only as much is kept as shows that it is.
+    """
     body, size, more = b"", 0, True
     while more and size <= _DRAIN_LIMIT:
         message = await receive()

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ..errors import OptionsError, shown
+from ..errors import OptionsError
 
 APPLICATION_ID = 0x746F7461  # "tota": what tells our files from others
 NUMBER = 1
@@ -66,7 +66,7 @@ _ANOTHER = f"It is left as it is: give another name, as in {_EXAMPLE}"
 
 
 def _named(file: Path) -> str:
-    return f"db: {shown(str(file))}"
+    return f"db: {str(file)!r}"
 
 
 def _said(wrong: sqlite3.Error) -> str:

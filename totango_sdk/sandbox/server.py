@@ -65,8 +65,9 @@ def serve(
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM; `port` 0 is any free one, `db` None keeps it in memory.
 
-    Prints one line with its addresses when it is up, or calls `announce` instead. Raises
-    `OptionsError` for a host that is not this machine, a port in use, or a database that cannot be used.
+    Prints one line with its addresses when it is up, or calls `announce` instead. Belongs into the
+    main thread, which alone gets signals; for any other there is `running`. Raises `OptionsError`
+    for a host that is not this machine, a port in use, or a database that cannot be used.
     """
     with _open(host, port, db) as (sandbox, server, sock):
         server.on_up = lambda: (announce or _print)(sandbox)
@@ -75,7 +76,8 @@ def serve(
 
 
 def _print(sandbox: Sandbox) -> None:
-    print(f"Sandbox on {sandbox.url} - send events to {sandbox.endpoint} - Ctrl-C stops it", flush=True)
+    line = f"Sandbox on {sandbox.url} - send events to {sandbox.endpoint} - Ctrl-C stops it"
+    print(line, flush=True)  # noqa: T201  # whoever started it needs the address
 
 
 @contextlib.contextmanager
@@ -140,9 +142,6 @@ def _config(app: Starlette) -> uvicorn.Config:
 
 @contextlib.contextmanager
 def _until_signal(server: _Server) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
     before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

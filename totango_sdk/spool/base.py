@@ -7,7 +7,7 @@ retry never overtakes a later update, and lanes never wait for one another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import attrs
 
@@ -87,7 +87,6 @@ class Counts(NamedTuple):
     oldest_at: float | None  # seconds since 1970
 
 
-@runtime_checkable
 class Spool(Protocol):
     """Where events wait. `totango_sdk.testing.check_spool` tests one that you have written.
 

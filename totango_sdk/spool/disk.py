@@ -8,11 +8,9 @@ next process takes over: one set as its own, further ones beside it until they a
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolError, SpoolFull, SpoolLocked
@@ -69,7 +67,7 @@ class DiskSpool:
         quota_bytes: int = QUOTA_BYTES,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        self.directory = Path(directory)
+        self.directory = os.path.abspath(directory)
         self._durability = durability
         self._quota_bytes = quota_bytes
         self._segment_bytes = segment_bytes
@@ -107,7 +105,7 @@ class DiskSpool:
             self._open_own(files, owner)
         except OSError as error:
             files.close(remove=False)
-            msg = f"the spool in {str(self.directory)!r} cannot be written ({error.strerror})"
+            msg = f"the spool in {self.directory!r} cannot be written ({error.strerror})"
             raise (SpoolFull if error.errno in (28, 122) else SpoolError)(msg) from None
         except BaseException:
             files.close(remove=False)
@@ -119,7 +117,7 @@ class DiskSpool:
             self._accepted = self._database.waiting
             self._behind = self._database.waiting > 0
         journal = files.new_journal(owner, self._segment_bytes)
-        self._next_id = max(last_id + 1, secrets.randbits(31) << 32) if last_id == 0 else last_id + 1
+        self._next_id = last_id + 1 if last_id else (int.from_bytes(os.urandom(4), "big") >> 1 << 32) + 1
         journal.start(self._next_id)
         self._files, self._journal = files, journal
 

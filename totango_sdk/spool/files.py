@@ -7,9 +7,7 @@ journal's header and the database name both in full.
 from __future__ import annotations
 
 import contextlib
-import json
-import secrets
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -19,7 +17,7 @@ from ..errors import SpoolCorrupt, SpoolError
 from ..log import tell_once
 from .base import Owner
 from .journal import SCHEMA, Journal, Record, recover
-from .paths import LockFile, create_file
+from .paths import LockFile, create_file, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,37 +33,39 @@ def _scope(owner: Owner) -> str:
 class Files:
     """One set of files, and the lock that says whose it is."""
 
-    directory: Path
+    directory: str
     stem: str
     _lock: LockFile | None = None
 
     @classmethod
-    def create(cls, directory: Path, owner: Owner) -> Files:
+    def create(cls, directory: str, owner: Owner) -> Files:
         """Make a new set, locked. Raises `SpoolError`."""
         try:
             while True:
-                files = cls(directory, f"{_scope(owner)}-{secrets.token_hex(4)}")
+                files = cls(directory, f"{_scope(owner)}-{os.urandom(4).hex()}")
                 with contextlib.suppress(FileExistsError):
                     files._lock = LockFile.take(files.path("lock"), create=True)
                     return files
         except OSError as error:
-            msg = f"the spool's directory {str(directory)!r} cannot be written ({error.strerror}): choose another spool="
+            msg = f"the spool's directory {directory!r} cannot be written ({error.strerror}): choose another spool="
             raise SpoolError(msg) from None
 
     @classmethod
-    def found(cls, directory: Path, owner: Owner) -> Iterator[Files]:
+    def found(cls, directory: str, owner: Owner) -> Iterator[Files]:
         """Return the sets of this owner that lie here, living and dead."""
-        for path in sorted(directory.glob(f"{_scope(owner)}-*.lock")):
-            yield cls(directory, path.stem)
+        prefix = f"{_scope(owner)}-"
+        for name in sorted(os.listdir(directory)):
+            if name.startswith(prefix) and name.endswith(".lock"):
+                yield cls(directory, name.removesuffix(".lock"))
 
-    def path(self, suffix: str) -> Path:
-        return self.directory / f"{self.stem}.{suffix}"
+    def path(self, suffix: str) -> str:
+        return os.path.join(self.directory, f"{self.stem}.{suffix}")
 
     @property
     def size(self) -> int:
         """Bytes of the database."""
         try:
-            return self.path("db").stat().st_size
+            return os.stat(self.path("db")).st_size
         except OSError:
             return 0
 
@@ -76,10 +76,10 @@ class Files:
     def is_ours(self, owner: Owner) -> bool:
         """Whether a set that is locked may be opened; says why not, once."""
         try:
-            head = self.path("journal").open("rb").read(4096)
+            with open(self.path("journal"), "rb") as file:
+                found = recover(file.read(4096))
         except OSError:
             return True  # the database says whose it is
-        found = recover(head)
         if found.schema is not None and found.schema > SCHEMA:
             tell_once(
                 f"newer {self.stem}",
@@ -98,17 +98,18 @@ class Files:
         journal, database = self.path("journal"), self.path("db")
         records: list[Record] = []
         last_id, damaged = 0, False
-        if journal.exists():
-            found = recover(journal.read_bytes())
+        if os.path.exists(journal):
+            with open(journal, "rb") as file:
+                found = recover(file.read())
             records, last_id, damaged = found.records, found.last_id, found.damaged
         opened: Database | None = None
-        if records or database.exists():
+        if records or os.path.exists(database):
             opened = self.open_database(owner, durability, quota_bytes)
             opened.insert(records)
             last_id = max(last_id, opened.last_id())
         if damaged:
             self._set_aside(journal)
-        journal.unlink(missing_ok=True)
+        remove_file(journal)
         if opened is not None and opened.waiting + opened.dead == 0:
             opened.close(remove=True)
             opened = None
@@ -128,14 +129,14 @@ class Files:
             fresh.insert(salvage(aside))
             return fresh
 
-    def _set_aside(self, path: Path) -> Path:
-        aside = path.with_name(f"{path.name}.corrupt-{secrets.token_hex(3)}")
+    def _set_aside(self, path: str) -> str:
+        aside = f"{path}.corrupt-{os.urandom(3).hex()}"
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+                os.rename(path + suffix, aside + suffix)
         tell_once(
-            f"corrupt {path.name}",
-            f"the spool file {path} is damaged; it was set aside as {aside.name}, and what can be read of it is kept",
+            f"corrupt {path}",
+            f"the spool file {path} is damaged; it was set aside as {aside}, and what can be read of it is kept",
             level="error",
         )
         return aside
@@ -147,12 +148,12 @@ class Files:
         try:
             return Journal(fd, _text(owner), segment_bytes)
         except BaseException:
-            path.unlink(missing_ok=True)
+            remove_file(path)
             raise
 
     def close_journal(self, *, remove: bool) -> None:
         if remove:
-            self.path("journal").unlink(missing_ok=True)
+            remove_file(self.path("journal"))
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock; with `remove`, nothing was left that needs it."""
@@ -168,7 +169,7 @@ class Files:
 
 
 def _text(owner: Owner) -> bytes:
-    return json.dumps(owner._asdict()).encode()
+    return "\n".join(owner).encode()
 
 
 def leak(things: list[object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import deque
@@ -66,6 +65,8 @@ class MemorySpool:
             return f"{self._next_id - 1:x}"
 
     def _add_letter(self, item: Item, now: float) -> None:
+        import json
+
         told = json.loads(item.body)
         letter = DeadLetter(
             id=f"{self._next_id:x}",

@@ -15,11 +15,10 @@ from zlib import crc32
 from ..errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, shown
 from .base import DeadLetter, Owner
 from .journal import Record
-from .paths import create_file
+from .paths import create_file, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 SCHEMA = 1
 _APPLICATION = 0x546F7447  # "TotG"
@@ -46,14 +45,14 @@ _SUFFIXES = ("", "-wal", "-shm", "-journal")
 class Database:
     """The events and dead letters of one spool file."""
 
-    def __init__(self, path: Path, owner: Owner, *, durability: str, quota_bytes: int) -> None:
+    def __init__(self, path: str, owner: Owner, *, durability: str, quota_bytes: int) -> None:
         """Open or make the file. Raises `SpoolCorrupt` if it is damaged or of a newer version."""
         self.path = path
-        new = not path.exists()
+        new = not os.path.exists(path)
         for suffix in _SUFFIXES[:3] if new else ():
             # SQLite would make -wal and -shm readable by others under the usual umask.
             with contextlib.suppress(FileExistsError):
-                os.close(create_file(path.with_name(path.name + suffix)))
+                os.close(create_file(path + suffix))
         with _translated(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
         try:
@@ -211,8 +210,7 @@ class Database:
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the file, once it is long enough to be worth it."""
         with _translated(self.path), contextlib.suppress(OSError):
-            wal = self.path.with_name(f"{self.path.name}-wal")
-            if wal.stat().st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
+            if os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self, *, remove: bool) -> None:
@@ -233,10 +231,10 @@ def _intact(event_id: int, body: object, checksum: int) -> bool:
     return isinstance(body, bytes) and crc32(body, event_id & _LOW_BITS) == checksum
 
 
-def remove_database(path: Path) -> None:
+def remove_database(path: str) -> None:
     """Remove a database with all that belongs to it."""
     for suffix in _SUFFIXES:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        remove_file(path + suffix)
 
 
 def letter_of(
@@ -288,7 +286,7 @@ _KINDS: dict[int, tuple[type[SpoolError], str]] = {
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: str) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
@@ -299,7 +297,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise kind(msg) from error
 
 
-def salvage(path: Path) -> list[Record]:
+def salvage(path: str) -> list[Record]:
     """Return the events that can still be read from a damaged database, each as it was stored."""
     found: dict[int, Record] = {}
     with contextlib.suppress(sqlite3.Error, OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ class Answer(NamedTuple):
     error: str | None = None
 
 
-@runtime_checkable
 class Transport(Protocol):
     """What carries requests. Every ticket that is submitted comes back in exactly one answer.
 

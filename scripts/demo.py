@@ -1,0 +1,309 @@
+"""The whole way once: an app and a replay send events to a sandbox, and this shows what it received.
+
+    python scripts/demo.py [--all]
+
+Starts the sandbox and the Flask app of examples/ as processes of their own, uses the app over HTTP as
+20 customers would, replays the 1,000 events of examples/data/events.csv, and compares what the sandbox
+has with what was sent: 0 if it is the same, else 1 and the differences. Leaves no process and no file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Rows = Iterable[tuple[str, ...]]
+
+ROOT = Path(__file__).resolve().parent.parent
+EVENTS = ROOT / "examples" / "data" / "events.csv"
+COLUMNS = ("account_id", "account_name", "product_id", "user_id", "user_name", "activity", "module")
+WRONG_LINES = {118, 307, 520, 744, 903}
+WRONG_ID = "Acme Trading Ltd"  # a display name, where the ID should be
+COMPANIES = (
+    *("Bluebird Travel", "Cobalt Mining", "Dune Coffee", "Ember Glass", "Fjord Bank", "Granite Homes", "Heron Media"),
+    *("Indigo Textiles", "Juniper Health", "Kestrel Air", "Lumen Optics", "Maple Dairy", "Nimbus Cloud"),
+    *("Orchard Foods", "Pioneer Rail", "Quarry Stone", "Raven Games", "Saffron Spice", "Tidal Power", "Umber Paints"),
+)
+RENAMED = {"1003": "Dune Coffee Roasters"}
+TIMEOUT = 20.0
+
+
+class DemoFailed(Exception):
+    """Something did not come out as it should. The message says what."""
+
+
+@dataclass
+class Usage:
+    """Who did what. One is filled by what is sent, another by what the sandbox received."""
+
+    accounts: dict[str, str | None] = field(default_factory=dict)  # ID: name
+    parents: dict[str, tuple[str, str]] = field(default_factory=dict)  # product account: its account, its product
+    users: dict[tuple[str, str], str | None] = field(default_factory=dict)  # (account or product account, ID): name
+    activities: Counter[tuple[str, str]] = field(default_factory=Counter)  # (module, activity)
+
+    def add(self, event: dict[str, str]) -> None:
+        """Count one event, a row of events.csv or one like it."""
+        account, product = event["account_id"], event["product_id"]
+        self.accounts[account] = event["account_name"]
+        where = f"{account}_{product}" if product else account
+        if product:
+            self.parents[where] = (account, product)
+        self.users[where, event["user_id"]] = event["user_name"]
+        self.activities[event["module"], event["activity"]] += 1
+
+
+@dataclass
+class Customer:
+    """One user of the app in one workspace, and what that makes the app send."""
+
+    app: httpx.Client
+    sent: Usage
+    workspace: dict[str, str]
+    email: str
+    name: str
+
+    def does(self, activity: str, module: str, product: str, method: str, path: str, **body: str) -> None:
+        """Make one request to the app, and count the event that it stands for."""
+        self.app.request(method, path, json=body).raise_for_status()
+        who = (self.workspace["id"], self.workspace["name"], product, self.email, self.name)
+        self.sent.add(dict(zip(COLUMNS, (*who, activity, module), strict=True)))
+
+    def visits(self, documents: int, signatures: int) -> None:
+        """Log in, share some documents, and have some signed."""
+        identity = {"workspace": self.workspace["id"], "email": self.email, "name": self.name}
+        self.does("Login", "App", "", "POST", "/login", **identity)
+        draft, partner = "First draft", "partner@elsewhere.example"
+        for _ in range(documents):
+            self.does("Document uploaded", "Documents", "docs", "POST", "/documents", title=draft)
+            self.does("Document shared", "Sharing", "docs", "POST", "/documents/share", title=draft, to=partner)
+        for _ in range(signatures):
+            self.does("Signature requested", "Signing", "sign", "POST", "/signatures", title=draft, signer=partner)
+
+
+def use_app(url: str, sent: Usage) -> None:
+    """Use the app as the customers of 20 workspaces would, and as one that was set up wrongly."""
+    with httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False) as app:
+        for number, company in enumerate(COMPANIES, 1):
+            workspace = {"id": str(1000 + number), "name": company, "plan": ("Free", "Team", "Business")[number % 3]}
+            app.post("/workspaces", json=workspace).raise_for_status()
+            use_workspace(app, sent, workspace, number)
+        workspace = {"id": WRONG_ID, "name": WRONG_ID, "plan": "Team"}
+        app.post("/workspaces", json=workspace).raise_for_status()
+        # Counted elsewhere: this event has to become a dead letter.
+        Customer(app, Usage(), workspace, "wile@acme.example", "Wile").visits(documents=0, signatures=0)
+
+
+def use_workspace(app: httpx.Client, sent: Usage, workspace: dict[str, str], number: int) -> None:
+    """Have two people work in one workspace, which may get another name in between."""
+    domain = f"{workspace['name'].split()[0].lower()}.example"
+    tag = "+paperboat" if number == 1 else ""
+    Customer(app, sent, workspace, f"ada{tag}@{domain}", "Ada").visits(documents=1 + number % 3, signatures=number % 2)
+    (ben := Customer(app, sent, workspace, f"ben@{domain}", "Ben")).visits(documents=1, signatures=0)
+    if name := RENAMED.get(workspace["id"]):
+        workspace["name"] = name
+        ben.does("Workspace renamed", "Settings", "", "PUT", "/workspace/name", name=name)
+
+
+def dead_letters_of_app(url: str, key: str) -> list[tuple[str, str]]:
+    """Ask the app which events were given up: its own page for operators tells."""
+    answer = httpx.get(f"{url}/operator/totango", headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    return [("flask_app.py", letter["reason"]) for letter in answer.raise_for_status().json()["dead_letters"]]
+
+
+def replay(environment: dict[str, str], sent: Usage) -> list[tuple[str, str]]:
+    """Replay the recorded events with the script of examples/. Return its dead letters, by line."""
+    command = [sys.executable, str(ROOT / "examples" / "replay.py"), str(EVENTS), "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 1:  # some lines are wrong, on purpose
+        raise DemoFailed(f"replay.py ended with exit code {done.returncode} instead of 1:\n{done.stderr}")
+    with EVENTS.open(encoding="utf-8", newline="") as file:
+        for line, row in enumerate(csv.DictReader(file), 2):
+            if line not in WRONG_LINES:
+                sent.add(row)
+    return [(f"events.csv line {dead['line']}", dead["reason"]) for dead in json.loads(done.stdout)["dead"]]
+
+
+def received(url: str) -> tuple[Usage, dict[str, Any]]:
+    """Ask the sandbox what it has: as usage, and its summary as it stands."""
+    usage = Usage()
+    with httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False) as sandbox:
+        summary = sandbox.get("/summary.json").raise_for_status().json()
+        accounts = sandbox.get("/accounts.json", params={"limit": 1000}).raise_for_status().json()["accounts"]
+    for account in accounts:
+        if account["product_id"]:
+            usage.parents[account["id"]] = (account["parent_id"], account["product_id"])
+        else:
+            usage.accounts[account["id"]] = account["name"]
+        usage.users |= {(account["id"], user["id"]): user["attributes"].get("name") for user in account["users"]}
+    for module, counts in summary["activities"].items():
+        usage.activities.update({(module, activity): count for activity, count in counts.items()})
+    return usage, summary
+
+
+def differences(sent: Usage, got: Usage, summary: dict[str, Any], dead: list[tuple[str, str]]) -> Iterator[str]:
+    """Say each thing that was sent and is not there, or the other way round."""
+    for what in ("accounts", "parents", "users", "activities"):
+        expected, found = getattr(sent, what), getattr(got, what)
+        for key in sorted(expected.keys() | found.keys()):
+            if expected.get(key) != found.get(key):
+                yield f"{what}: {key!r} was sent as {expected.get(key)!r}, and the sandbox has {found.get(key)!r}"
+    for name in ("dropped", "lost"):
+        if summary["totals"][name]:
+            yield f"requests: {summary['totals'][name]} arrived but were {name}; /events.json of a sandbox tells why"
+    wrong = {"flask_app.py", *(f"events.csv line {line}" for line in WRONG_LINES)}
+    for place in sorted(wrong ^ {place for place, _ in dead}):
+        yield f"dead letters: {place} {'has none' if place in wrong else 'has one, but nothing is wrong there'}"
+
+
+def show(usage: Usage, summary: dict[str, Any], dead: list[tuple[str, str]], most: int) -> None:
+    """Print what the sandbox received."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    people = Counter(where for where, _ in usage.users)
+    accounts = ((key, name or "", str(people[key])) for key, name in sorted(usage.accounts.items()))
+    print_table(console, "Accounts", ("account", "name", "users of it itself"), accounts, most)
+    parents = ((key, *parent, str(people[key])) for key, parent in sorted(usage.parents.items()))
+    print_table(console, "Product accounts", ("product account", "parent", "product", "users"), parents, most)
+    users = ((where, user, name or "") for (where, user), name in sorted(usage.users.items()))
+    print_table(console, "Users", ("of", "user", "name"), users, most)
+    activities = ((*key, str(count)) for key, count in sorted(usage.activities.items()))
+    print_table(console, "Activities by module", ("module", "activity", "times"), activities)
+    problems = ((each["severity"], str(each["count"]), each["example"]["message"]) for each in summary["problems"])
+    print_table(console, "Told by the sandbox of what arrived", ("severity", "requests", "message"), problems)
+    print_table(console, "Dead letters: never sent", ("from", "reason"), dead)
+    names = ("requests", "accounts", "product_accounts", "users", "activities")
+    row = (*(str(summary["totals"][name]) for name in names), str(len(dead)))
+    print_table(console, "In all", (*(name.replace("_", " ") for name in names), "dead letters"), [row])
+
+
+def print_table(console: Console, title: str, columns: Iterable[str], rows: Rows, most: int = sys.maxsize) -> None:
+    """Print a table of at most `most` rows, and how many more there are."""
+    listed = list(rows)
+    table = Table(*columns, title=title, title_justify="left", title_style="bold")
+    for row in listed[:most]:
+        table.add_row(*map(escape, row))
+    more = f"… and {len(listed) - most} more (--all shows them)\n" if len(listed) > most else ""
+    console.print(table, more, sep="\n")
+
+
+@contextmanager
+def service(name: str, command: list[str], environment: dict[str, str], directory: Path) -> Iterator[str]:
+    """Run a server until the end of the block, and give the address that it prints. It must stop with 0."""
+    log = directory / f"{name}.log"
+    # In a session of its own, so that Ctrl-C reaches this script alone, and this script stops it.
+    how: dict[str, Any] = {"env": environment, "cwd": directory, "start_new_session": True}
+    process = None
+    try:
+        with signals_held_back(), log.open("w") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **how)
+        yield address(name, process, log)
+        if (code := stop(process)) != 0:
+            raise DemoFailed(f"{name} stopped with exit code {code} instead of 0:\n{log.read_text()}")
+    finally:
+        if process is not None:
+            stop(process)
+
+
+def address(name: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait for the address that a server prints when it listens."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := re.search(r"http://127\.0\.0\.1:\d+(?=\s|/)", log.read_text())):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DemoFailed(f"{name} did not say where it listens (exit code {process.poll()}):\n{log.read_text()}")
+        time.sleep(0.05)
+    return found[0]
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """End a process that this script started; by force if it does not end by itself."""
+    with signals_held_back():
+        process.terminate()
+        try:
+            return process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block, so that no process is started and forgotten."""
+    held: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
+
+
+def run(stack: ExitStack, sent: Usage) -> tuple[Usage, dict[str, Any], list[tuple[str, str]]]:
+    """Start everything, use it, and return what the sandbox received and what was given up."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="totango-demo-")))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTANGO_")}
+    totango = str(Path(sysconfig.get_path("scripts"), "totango"))
+    command = [totango, "sandbox", "--port", "0", "--db", "sandbox.db"]
+    sandbox = stack.enter_context(service("sandbox", command, environment, directory))
+    key = secrets.token_hex()
+    environment |= {"TOTANGO_SERVICE_ID": "SP-1234-01", "TOTANGO_ENDPOINT": f"{sandbox}/pixel.gif/"}
+    environment |= {"TOTANGO_SPOOL": str(directory / "spool"), "PAPERBOAT_OPERATOR_KEY": key}
+    command = [sys.executable, str(ROOT / "examples" / "flask_app.py"), "--port", "0"]
+    with service("flask_app", command, environment, directory) as app:
+        use_app(app, sent)
+        dead = dead_letters_of_app(app, key)
+    # The app has stopped, and delivered everything before it did. So has the replay when it ends.
+    dead += replay(environment, sent)
+    return *received(sandbox), dead
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    parser = argparse.ArgumentParser(description="Send events from an app and from a file to a sandbox, and show them.")
+    parser.add_argument("--all", action="store_true", help="print the long tables whole")
+    most = sys.maxsize if parser.parse_args().all else 12
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
+    sent = Usage()
+    try:
+        with ExitStack() as stack:
+            usage, summary, dead = run(stack, sent)
+    except KeyboardInterrupt:
+        return 130
+    except (DemoFailed, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    show(usage, summary, dead, most)
+    if wrong := list(differences(sent, usage, summary, dead)):
+        print("demo: what arrived is not what was sent.", *wrong, sep="\n  ", file=sys.stderr)
+        return 1
+    print("Everything that was sent is there, and nothing else.")
+    print("To look on, start a sandbox that stays with `make sandbox`, and send it something from examples/.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
