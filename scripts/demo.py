@@ -22,7 +22,7 @@ import sysconfig
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,24 +35,18 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    Rows = Iterable[tuple[str, ...]]
-
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "examples" / "data" / "events.csv"
 COLUMNS = ("account_id", "account_name", "product_id", "user_id", "user_name", "activity", "module")
 WRONG_LINES = {118, 307, 520, 744, 903}
 WRONG_ID = "Acme Trading Ltd"  # a display name, where the ID should be
 COMPANIES = (
-    *("Bluebird Travel", "Cobalt Mining", "Dune Coffee", "Ember Glass", "Fjord Bank", "Granite Homes", "Heron Media"),
-    *("Indigo Textiles", "Juniper Health", "Kestrel Air", "Lumen Optics", "Maple Dairy", "Nimbus Cloud"),
-    *("Orchard Foods", "Pioneer Rail", "Quarry Stone", "Raven Games", "Saffron Spice", "Tidal Power", "Umber Paints"),
+    *("Bluebird", "Cobalt", "Dune", "Ember", "Fjord", "Granite", "Heron", "Indigo", "Juniper", "Kestrel", "Lumen"),
+    *("Maple", "Nimbus", "Orchard", "Pioneer", "Quarry", "Raven", "Saffron", "Tidal", "Umber"),
 )
-RENAMED = {"1003": "Dune Coffee Roasters"}
-TIMEOUT = 20.0
-
-
-class DemoFailed(Exception):
-    """Something did not come out as it should. The message says what."""
+RENAMED = {"1003": "Dune Coffee"}
+TIMEOUT = 20.0  # seconds
+CONSOLE = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 @dataclass
@@ -66,11 +60,11 @@ class Usage:
 
     def add(self, event: dict[str, str]) -> None:
         """Count one event, a row of events.csv or one like it."""
-        account, product = event["account_id"], event["product_id"]
-        self.accounts[account] = event["account_name"]
-        where = f"{account}_{product}" if product else account
+        where, product = event["account_id"], event["product_id"]
+        self.accounts[where] = event["account_name"]
         if product:
-            self.parents[where] = (account, product)
+            where, parent = f"{where}_{product}", where
+            self.parents[where] = (parent, product)
         self.users[where, event["user_id"]] = event["user_name"]
         self.activities[event["module"], event["activity"]] += 1
 
@@ -118,10 +112,11 @@ def use_app(url: str, sent: Usage) -> None:
 
 def use_workspace(app: httpx.Client, sent: Usage, workspace: dict[str, str], number: int) -> None:
     """Have two people work in one workspace, which may get another name in between."""
-    domain = f"{workspace['name'].split()[0].lower()}.example"
-    tag = "+paperboat" if number == 1 else ""
-    Customer(app, sent, workspace, f"ada{tag}@{domain}", "Ada").visits(documents=1 + number % 3, signatures=number % 2)
-    (ben := Customer(app, sent, workspace, f"ben@{domain}", "Ben")).visits(documents=1, signatures=0)
+    domain = f"{workspace['name'].lower()}.example"
+    ada = Customer(app, sent, workspace, f"ada+paperboat@{domain}" if number == 1 else f"ada@{domain}", "Ada")
+    ada.visits(documents=1 + number % 3, signatures=number % 2)
+    ben = Customer(app, sent, workspace, f"ben@{domain}", "Ben")
+    ben.visits(documents=1, signatures=0)
     if name := RENAMED.get(workspace["id"]):
         workspace["name"] = name
         ben.does("Workspace renamed", "Settings", "", "PUT", "/workspace/name", name=name)
@@ -138,7 +133,7 @@ def replay(environment: dict[str, str], sent: Usage) -> list[tuple[str, str]]:
     command = [sys.executable, str(ROOT / "examples" / "replay.py"), str(EVENTS), "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 1:  # some lines are wrong, on purpose
-        raise DemoFailed(f"replay.py ended with exit code {done.returncode} instead of 1:\n{done.stderr}")
+        sys.exit(f"demo: replay.py ended with exit code {done.returncode} instead of 1:\n{done.stderr}")
     with EVENTS.open(encoding="utf-8", newline="") as file:
         for line, row in enumerate(csv.DictReader(file), 2):
             if line not in WRONG_LINES:
@@ -180,32 +175,31 @@ def differences(sent: Usage, got: Usage, summary: dict[str, Any], dead: list[tup
 
 def show(usage: Usage, summary: dict[str, Any], dead: list[tuple[str, str]], most: int) -> None:
     """Print what the sandbox received."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     people = Counter(where for where, _ in usage.users)
     accounts = ((key, name or "", str(people[key])) for key, name in sorted(usage.accounts.items()))
-    print_table(console, "Accounts", ("account", "name", "users of it itself"), accounts, most)
+    print_table("Accounts", ("account", "name", "users of it itself"), accounts, most)
     parents = ((key, *parent, str(people[key])) for key, parent in sorted(usage.parents.items()))
-    print_table(console, "Product accounts", ("product account", "parent", "product", "users"), parents, most)
+    print_table("Product accounts", ("product account", "parent", "product", "users"), parents, most)
     users = ((where, user, name or "") for (where, user), name in sorted(usage.users.items()))
-    print_table(console, "Users", ("of", "user", "name"), users, most)
+    print_table("Users", ("of", "user", "name"), users, most)
     activities = ((*key, str(count)) for key, count in sorted(usage.activities.items()))
-    print_table(console, "Activities by module", ("module", "activity", "times"), activities)
+    print_table("Activities by module", ("module", "activity", "times"), activities)
     problems = ((each["severity"], str(each["count"]), each["example"]["message"]) for each in summary["problems"])
-    print_table(console, "Told by the sandbox of what arrived", ("severity", "requests", "message"), problems)
-    print_table(console, "Dead letters: never sent", ("from", "reason"), dead)
+    print_table("Told by the sandbox of what arrived", ("severity", "requests", "message"), problems)
+    print_table("Dead letters: never sent", ("from", "reason"), dead)
     names = ("requests", "accounts", "product_accounts", "users", "activities")
     row = (*(str(summary["totals"][name]) for name in names), str(len(dead)))
-    print_table(console, "In all", (*(name.replace("_", " ") for name in names), "dead letters"), [row])
+    print_table("In all", (*(name.replace("_", " ") for name in names), "dead letters"), [row])
 
 
-def print_table(console: Console, title: str, columns: Iterable[str], rows: Rows, most: int = sys.maxsize) -> None:
+def print_table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]], most: int = sys.maxsize) -> None:
     """Print a table of at most `most` rows, and how many more there are."""
     listed = list(rows)
     table = Table(*columns, title=title, title_justify="left", title_style="bold")
     for row in listed[:most]:
         table.add_row(*map(escape, row))
     more = f"… and {len(listed) - most} more (--all shows them)\n" if len(listed) > most else ""
-    console.print(table, more, sep="\n")
+    CONSOLE.print(table, more, sep="\n")
 
 
 @contextmanager
@@ -220,7 +214,7 @@ def service(name: str, command: list[str], environment: dict[str, str], director
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **how)
         yield address(name, process, log)
         if (code := stop(process)) != 0:
-            raise DemoFailed(f"{name} stopped with exit code {code} instead of 0:\n{log.read_text()}")
+            sys.exit(f"demo: {name} stopped with exit code {code} instead of 0:\n{log.read_text()}")
     finally:
         if process is not None:
             stop(process)
@@ -231,7 +225,7 @@ def address(name: str, process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + TIMEOUT
     while not (found := re.search(r"http://127\.0\.0\.1:\d+(?=\s|/)", log.read_text())):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise DemoFailed(f"{name} did not say where it listens (exit code {process.poll()}):\n{log.read_text()}")
+            sys.exit(f"demo: {name} did not say where it listens (exit code {process.poll()}):\n{log.read_text()}")
         time.sleep(0.05)
     return found[0]
 
@@ -262,38 +256,36 @@ def signals_held_back() -> Iterator[None]:
             signal.raise_signal(held[0])
 
 
-def run(stack: ExitStack, sent: Usage) -> tuple[Usage, dict[str, Any], list[tuple[str, str]]]:
+def run(directory: Path, sent: Usage) -> tuple[Usage, dict[str, Any], list[tuple[str, str]]]:
     """Start everything, use it, and return what the sandbox received and what was given up."""
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="totango-demo-")))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTANGO_")}
-    totango = str(Path(sysconfig.get_path("scripts"), "totango"))
-    command = [totango, "sandbox", "--port", "0", "--db", "sandbox.db"]
-    sandbox = stack.enter_context(service("sandbox", command, environment, directory))
-    key = secrets.token_hex()
-    environment |= {"TOTANGO_SERVICE_ID": "SP-1234-01", "TOTANGO_ENDPOINT": f"{sandbox}/pixel.gif/"}
-    environment |= {"TOTANGO_SPOOL": str(directory / "spool"), "PAPERBOAT_OPERATOR_KEY": key}
-    command = [sys.executable, str(ROOT / "examples" / "flask_app.py"), "--port", "0"]
-    with service("flask_app", command, environment, directory) as app:
-        use_app(app, sent)
-        dead = dead_letters_of_app(app, key)
-    # The app has stopped, and delivered everything before it did. So has the replay when it ends.
-    dead += replay(environment, sent)
-    return *received(sandbox), dead
+    command = [sysconfig.get_path("scripts") + "/totango", "sandbox", "--port", "0", "--db", "sandbox.db"]
+    with service("sandbox", command, environment, directory) as sandbox:
+        key = secrets.token_hex()
+        environment |= {"TOTANGO_SERVICE_ID": "SP-1234-01", "TOTANGO_ENDPOINT": f"{sandbox}/pixel.gif/"}
+        environment |= {"TOTANGO_SPOOL": str(directory / "spool"), "PAPERBOAT_OPERATOR_KEY": key}
+        command = [sys.executable, str(ROOT / "examples" / "flask_app.py"), "--port", "0"]
+        with service("flask_app", command, environment, directory) as app:
+            use_app(app, sent)
+            dead = dead_letters_of_app(app, key)
+        # The app has stopped, and delivered everything before it did. So has the replay when it ends.
+        dead += replay(environment, sent)
+        return *received(sandbox), dead
 
 
 def main() -> int:
     """Run the demo and return its exit code."""
-    parser = argparse.ArgumentParser(description="Send events from an app and from a file to a sandbox, and show them.")
+    parser = argparse.ArgumentParser(description="Send events from an app and a file to a sandbox, and show them.")
     parser.add_argument("--all", action="store_true", help="print the long tables whole")
     most = sys.maxsize if parser.parse_args().all else 12
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
     sent = Usage()
     try:
-        with ExitStack() as stack:
-            usage, summary, dead = run(stack, sent)
+        with tempfile.TemporaryDirectory(prefix="totango-demo-") as directory:
+            usage, summary, dead = run(Path(directory), sent)
     except KeyboardInterrupt:
         return 130
-    except (DemoFailed, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+    except (httpx.HTTPError, subprocess.TimeoutExpired) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     show(usage, summary, dead, most)

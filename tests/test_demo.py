@@ -92,7 +92,7 @@ def test_the_demo_shows_each_wrong_line_and_its_reason(demo: subprocess.Complete
 
 def test_the_demo_shows_parents_the_new_name_and_the_warning(demo: subprocess.CompletedProcess[str]) -> None:
     assert row_with(demo, "482101_sign", "482101")[:3] == ["482101_sign", "482101", "sign"]
-    assert row_with(demo, "1003", "Dune Coffee Roasters")
+    assert row_with(demo, "1003", "Dune Coffee")
     assert "'+' at position 4" in demo.stdout
 
 
