@@ -105,7 +105,7 @@ def read(file: TextIO) -> Rows:
 def progress(text: str) -> None:
     """Show `text` in place of the last one on a terminal; nothing elsewhere."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        print(f"{text}\033[K", end="\r", file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -148,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TotangoError as error:
         print(f"replay: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("replay: stopped. What was sent and is not delivered waits in the spool", file=sys.stderr)
+        return 130
     finally:
         progress("")
     report(replay, as_json=given.json)

@@ -249,7 +249,7 @@ def letter_of(item: Item, event_id: str, at: float) -> DeadLetter:
     )
 
 
-def _call(method: weakref.WeakMethod[Callable[[Outcome], None]], outcome: Outcome) -> None:
+def _call(method: weakref.WeakMethod[Any], outcome: Outcome) -> None:
     found = method()
     if found is not None:
         found(outcome)
@@ -277,7 +277,7 @@ def _make_spool(options: Options) -> Spool:
 
 def _transport_maker(options: Options) -> Callable[[], Transport]:
     if not isinstance(options.transport, str):
-        return lambda: options.transport  # type: ignore[no-any-return]
+        return lambda: options.transport
 
     def make() -> Transport:
         # Imported with the first request, in the sender's thread.

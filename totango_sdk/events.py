@@ -13,7 +13,18 @@ import attrs
 from cachetools import LRUCache
 
 from .errors import InvalidEvent, shown
-from .identity import Account, Problem, Product, User, exact_str, joined_problems, text_problems
+from .identity import (
+    Account,
+    Problem,
+    Product,
+    User,
+    as_account,
+    as_product,
+    as_user,
+    exact_str,
+    joined_problems,
+    text_problems,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +52,9 @@ class Event:
     """
 
     kind: Kind = "track"
-    account: Account | None = None
-    user: User | None = None
-    product: Product | None = None
+    account: Account | None = attrs.field(default=None, converter=as_account)
+    user: User | None = attrs.field(default=None, converter=as_user)
+    product: Product | None = attrs.field(default=None, converter=as_product)
     activity: str | None = attrs.field(default=None, converter=_as_text)
     module: str | None = attrs.field(default=None, converter=_as_text)
     account_optional: bool = attrs.field(default=False, repr=False)
@@ -54,7 +65,8 @@ class Event:
         problems = tuple(_problems(self))
         if problems and any(problem.severity == "error" for problem in problems):
             raise InvalidEvent(problems)
-        object.__setattr__(self, "where", _where(self.account, self.product))
+        product = None if self.kind == "account" else self.product
+        object.__setattr__(self, "where", _where(self.account, product))
         object.__setattr__(self, "problems", problems)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .events import Event
-    from .identity import Said
+    from .identity import Product, Said
 
     Pairs = Sequence[tuple[str, str]]
     # due(key, mark, force): whether what is marked so must be said of `key` now. Asking claims it.
@@ -82,57 +82,45 @@ class Request(NamedTuple):
     keys: tuple[str, ...]  # what was claimed for it: names and attributes that ride along
 
 
+# Which kinds of event say again what was said before: of the account, and of the user.
+_SAYS_ACCOUNT = ("identify", "account")
+_SAYS_USER = ("identify", "user")
+
+
 def requests(service_id: str, event: Event, due: Due) -> list[Request]:
     """Return the one or two requests that an event makes, the account's own first."""
-    claims = _Claims(due)
-    made = []
-    account, user, product, kind = event.account, event.user, event.product, event.kind
-    account_said = None if account is None else account.said
-    if account is not None and account_said is not None and product is not None and kind != "account":
-        if account_said.anything and claims.due(account.id, account_said.mark, kind == "identify"):
-            body = _body(service_id, account.id, None, None, account_said, _NOTHING)
-            made.append(Request(account.id, body, claims.taken()))
-        parents = (("parent_id", account.id), ("product_id", product.id))
-        account_said = product.said._replace(
-            pairs=parents + product.said.pairs, mark=hash((account.id, product.id, product.said.mark))
-        )
-    where = account.id if kind == "account" and account is not None else event.where
-    if (
-        where is None
-        or account_said is None
-        or not account_said.anything
-        or not claims.due(where, account_said.mark, kind in ("identify", "account"))
-    ):
-        account_said = None
+    made: list[Request] = []
+    keys: tuple[str, ...] = ()
+    account, kind, where = event.account, event.kind, event.where
+    user = None if kind == "account" else event.user
+    said = None if account is None else account.said
+    product = None if kind == "account" else event.product
+    if account is not None and said is not None and product is not None:
+        if said.mark and due(account.id, said.mark, kind in _SAYS_ACCOUNT):
+            made.append(Request(account.id, _body(service_id, account.id, None, None, said, _NOTHING), (account.id,)))
+        said = _said_of_product_account(account, product)
+    if said is not None and where is not None and said.mark and due(where, said.mark, kind in _SAYS_ACCOUNT):
+        keys = (where,)
+    else:
+        said = None
     user_pairs = _NOTHING
-    if user is not None and user.said.pairs and kind != "account":
+    if user is not None and user.said.mark:
         key = f"{where or ''}\0{user.id}"
-        if claims.due(key, user.said.mark, kind in ("identify", "user")):
-            user_pairs = user.said.pairs
-    user_id = None if user is None or kind == "account" else user.id
+        if due(key, user.said.mark, kind in _SAYS_USER):
+            user_pairs, keys = user.said.pairs, (*keys, key)
+    user_id = None if user is None else user.id
     # Only what a kind of event checks is sent with it.
     activity = (event.activity or "", event.module or "") if kind in ("track", "heartbeat") else None
-    body = _body(service_id, where, user_id, activity, account_said, user_pairs)
-    made.append(Request(_lane(account, user_id), body, claims.taken()))
+    body = _body(service_id, where, user_id, activity, said, user_pairs)
+    made.append(Request(_lane(account, user_id), body, keys))
     return made
 
 
-class _Claims:
-    """Asks what is due, and remembers which answers were yes."""
-
-    def __init__(self, due: Due) -> None:
-        self._due = due
-        self._keys: list[str] = []
-
-    def due(self, key: str, mark: int, force: bool) -> bool:
-        due = self._due(key, mark, force)
-        if due:
-            self._keys.append(key)
-        return due
-
-    def taken(self) -> tuple[str, ...]:
-        keys, self._keys = tuple(self._keys), []
-        return keys
+def _said_of_product_account(account: Account, product: Product) -> Said:
+    """Return what establishes a product account: whose it is, and what the product has to say."""
+    parents = (("parent_id", account.id), ("product_id", product.id))
+    said = product.said
+    return said._replace(pairs=parents + said.pairs, mark=hash((account.id, product.id, said.mark)) or 1)
 
 
 def _lane(account: Account | None, user_id: str | None) -> str:

@@ -36,11 +36,11 @@ class Said(NamedTuple):
     name: str | None
     ofid: str | None
     pairs: tuple[tuple[str, str], ...]
-    mark: int  # equal for equal contents, within this process
+    mark: int  # equal for equal contents, within this process; 0 if there is nothing to say
 
     @property
     def anything(self) -> bool:
-        return bool(self.name or self.ofid or self.pairs)
+        return self.mark != 0
 
 
 def _said(name: str | None, ofid: str | None, pairs: dict[str, str], order: tuple[str, ...]) -> Said:
@@ -50,7 +50,8 @@ def _said(name: str | None, ofid: str | None, pairs: dict[str, str], order: tupl
         place = {"parent_id": -1} | {name: at for at, name in enumerate(order)}
         names = sorted(pairs, key=lambda name: place.get(name, len(place)))
     listed = tuple((name, pairs[name]) for name in names)
-    return Said(name or None, ofid or None, listed, hash((name, ofid, listed)))
+    mark = (hash((name, ofid, listed)) or 1) if name or ofid or listed else 0
+    return Said(name or None, ofid or None, listed, mark)
 
 
 def _as_id(value: ID) -> str:
@@ -103,8 +104,24 @@ def _extra(mapping: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return extra
 
 
+class _Entity:
+    """What the three share."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy what was given; the rest is derived again."""
+        given = {each.alias: getattr(self, each.name) for each in attrs.fields(type(self)) if each.init}
+        plain = {name: dict(value) if type(value) is MappingProxyType else value for name, value in given.items()}
+        return _rebuild, (type(self), plain)
+
+
+def _rebuild(kind: type[Any], given: dict[str, Any]) -> Any:
+    return kind(**given)
+
+
 @attrs.frozen
-class Account:
+class Account(_Entity):
     """A customer of yours.
 
     `id` is your own ID for it: ASCII letters, digits, `_` and `-`, at most 480. `name` is what
@@ -166,7 +183,7 @@ def _check_relations(found: AttributeList, account_id: str) -> None:
 
 
 @attrs.frozen
-class Product:
+class Product(_Entity):
     """A product of yours that accounts use. Usage of it is recorded against a product account.
 
     `id` is joined to the account's (`819332` and `ABC` give `819332_ABC`), unless `account_id`
@@ -207,7 +224,7 @@ class Product:
 
 
 @attrs.frozen
-class User:
+class User(_Entity):
     """A person who uses your product, below an account.
 
     `id` is an e-mail address or an internal ID of at most 100 characters. `name` is what Totango
