@@ -16,7 +16,7 @@ help:
 # The virtual environment, with what the lock file pins. Made anew when the lock changes.
 $(READY): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; a minute or so)"
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock 2> $(VENV)/pip.log \
 		|| (cat $(VENV)/pip.log >&2; exit 1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>> $(VENV)/pip.log \

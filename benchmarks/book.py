@@ -26,18 +26,19 @@ class Book:
         return [run[field] for run in self.runs(group, cell) if field in run]
 
     def median(self, group: str, cell: str, field: str) -> float | None:
+        """None as well if any of the runs failed: what is left would not be the medians that were promised."""
         values = self.values(group, cell, field)
-        return statistics.median(values) if values else None
+        return statistics.median(values) if values and len(values) == len(self.runs(group, cell)) else None
 
     def show(self, group: str, cell: str, field: str, digits: int = 0) -> str:
         value = self.median(group, cell, field)
         if value is not None:
             return number(value, digits)
-        failed = [run["error"] for run in self.runs(group, cell) if "error" in run]
-        return NOT_YET if failed and failed[0].startswith(NOT_THERE) else MISSING
+        runs = self.runs(group, cell)
+        return NOT_YET if runs and all(run.get("error", "").startswith(NOT_THERE) for run in runs) else MISSING
 
     def troubles(self) -> list[str]:
-        """Everything that went wrong, or was not delivered or doubled: what, and in which measurements."""
+        """Everything that went wrong or was delivered twice: what, and in which measurements."""
         found: dict[str, list[str]] = {}
         for group, cells in self.groups.items():
             for cell, runs in cells.items():
@@ -48,13 +49,9 @@ class Book:
 
 def _troubles(runs: list[Result]) -> list[str]:
     errors = [run["error"].replace(f"{ROOT}/", "") for run in runs if "error" in run]
-    lost = sum(run["expected"] - run["delivered"] for run in runs if "expected" in run)
-    doubled = sum(run.get("duplicates", 0) for run in runs if "expected" in run)
-    of = sum(run.get("expected", 0) for run in runs)
+    doubled = sum(run.get("duplicates", 0) for run in runs)
     texts = [f"{len(errors)} of {len(runs)} runs failed: {errors[0]}"] if errors else []
-    texts += [f"{lost:,} of {of:,} events not delivered"] if lost else []
-    texts += [f"{doubled:,} of {of:,} events delivered twice"] if doubled else []
-    return texts
+    return texts + ([f"{doubled:,} of {sum(run['expected'] for run in runs):,} delivered twice"] if doubled else [])
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -53,9 +53,10 @@ def track(s: Settings, paced: bool) -> Group:
     return in_turn("track, paced" if paced else "track, burst", s.rounds, runs)
 
 
-def _together(subject: str, s: Settings, processes: int = 4) -> Result:
+def _together(subject: str, s: Settings, paced: bool, processes: int = 4) -> Result:
     """Several processes at once, started by one signal; the slowest process speaks for them."""
-    options = {**_track_options(s, paced=False), "calls": s.together_calls, "gate": True, "big": True, "limit": s.limit}
+    calls = s.paced_calls if paced else s.together_calls
+    options = {**_track_options(s, paced), "calls": calls, "gate": True, "big": True, "limit": s.limit}
     with running_sink() as sink, scratch_directory() as directory:
         where = {"url": sink.url, "port": sink.port, "spool": str(directory)}
         workers = [Worker("track", subject, **where, **options) for _ in range(processes)]
@@ -73,13 +74,13 @@ def _slowest(results: list[Result]) -> Result:
     return {**worst, "rate": sum(rates), "slowest": min(rates), "fastest": max(rates), "share": min(rates) / max(rates)}
 
 
-def together(s: Settings) -> Group:
+def together(s: Settings, paced: bool) -> Group:
     runs: Runs = {
-        DURABLE: lambda: _together("ours", s),
-        "segment": lambda: _together("segment", s),
-        "posthog": lambda: _together("posthog", s),
+        DURABLE: lambda: _together("ours", s, paced),
+        "segment": lambda: _together("segment", s, paced),
+        "posthog": lambda: _together("posthog", s, paced),
     }
-    return in_turn("track, four processes", s.rounds, runs)
+    return in_turn("track, four processes" + (", paced" if paced else ""), s.rounds, runs)
 
 
 def loop(s: Settings) -> Group:
@@ -192,7 +193,8 @@ def loss(s: Settings) -> Group:
 GROUPS: dict[str, Callable[[Settings], Group]] = {
     "track_burst": lambda s: track(s, paced=False),
     "track_paced": lambda s: track(s, paced=True),
-    "track_four": together,
+    "track_four": lambda s: together(s, paced=False),
+    "track_four_paced": lambda s: together(s, paced=True),
     "loop": loop,
     "import": imports,
     "deliver_0": lambda s: delivery(s, 0),

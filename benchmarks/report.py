@@ -52,12 +52,11 @@ def track_table(book: Book, group: str) -> str:
     return table(["`track`, µs", "p50", "p99", "p99.9", "calls/s", "first call"], rows)
 
 
-def together_table(book: Book) -> str:
+def together_table(book: Book, group: str) -> str:
     fields = [("p50", 1), ("p99", 1), ("p999", 1), ("rate", 0), ("slowest", 0), ("fastest", 0)]
     shown = {DURABLE: TRACKERS[DURABLE], "segment": "segment", "posthog": "posthog"}
     rows = [
-        [label, *[book.show("track_four", key, field, digits) for field, digits in fields]]
-        for key, label in shown.items()
+        [label, *[book.show(group, key, field, digits) for field, digits in fields]] for key, label in shown.items()
     ]
     header = ["`track`, µs, of the slowest process", "p50", "p99", "p99.9", "calls/s, all", "slowest", "fastest"]
     return table(header, rows)
@@ -137,9 +136,15 @@ At {pace:,} calls a second:
 
 {paced}
 
-From four processes at once, on {cores} cores; the peers with queues large enough to drop nothing:
+From four processes at once, on {cores} cores; the peers with queues large enough to drop nothing. In a burst each of
+the four takes all the processor it can get, so with fewer cores than that every one of them waits its turn now and
+then, for some milliseconds; that is in the p99.
 
 {together}
+
+The same at {pace:,} calls a second each:
+
+{together_paced}
 
 From asyncio, how long one step holds the loop:
 
@@ -201,7 +206,8 @@ def text(book: Book, facts: dict[str, Any], s: Settings) -> str:
         cores=facts["cores"],
         burst=track_table(book, "track_burst"),
         paced=track_table(book, "track_paced"),
-        together=together_table(book),
+        together=together_table(book, "track_four"),
+        together_paced=together_table(book, "track_four_paced"),
         loop=loop_table(book),
         delivery=delivery_table(book),
         backlog=backlog_table(book, s) if book.groups.get("backlog") else MISSING,

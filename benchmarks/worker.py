@@ -95,8 +95,11 @@ def _wait_delivered(sink: Sink, expected: int, limit: float, hurry: Callable[[],
         time.sleep(0.01)
 
 
-def _delivery(counts: Result, expected: int, began: float, cpu: float) -> Result:
-    delivered = max(1, counts["unique"])
+def _delivery(counts: Result, o: Result, began: float, cpu: float) -> Result:
+    """The figures of a delivery; one that is not complete is a failure, but for limits that were left at defaults."""
+    expected, delivered = o["count"], max(1, counts["unique"])
+    if counts["unique"] < expected and not o.get("defaults"):
+        raise RuntimeError(f"{counts['unique']:,} of {expected:,} events arrived")
     return {
         "rate": delivered / max(1e-6, counts["last"] - began),
         "cpu_us": (cpu_seconds() - cpu) / delivered * 1e6,
@@ -123,7 +126,7 @@ def deliver(subject: str, o: Result) -> Result:
         tracker.track(i)
     tracked = time.monotonic() - began
     counts = _wait_delivered(sink, o["count"], o["limit"], tracker.flush)
-    return {**_delivery(counts, o["count"], began, cpu), "track_rate": o["count"] / tracked}
+    return {**_delivery(counts, o, began, cpu), "track_rate": o["count"] / tracked}
 
 
 def send(subject: str, o: Result) -> Result:
@@ -134,7 +137,7 @@ def send(subject: str, o: Result) -> Result:
     cpu, began = cpu_seconds(), time.monotonic()
     bare.SENDERS[subject](o["url"], waiting, o["connections"])
     counts = _wait_delivered(sink, o["count"], o["limit"], lambda: None)
-    return _delivery(counts, o["count"], began, cpu)
+    return _delivery(counts, o, began, cpu)
 
 
 def fill(subject: str, o: Result) -> Result:
@@ -154,7 +157,7 @@ def drain(subject: str, o: Result) -> Result:
     cpu, began = cpu_seconds(), time.monotonic()
     tracker = make(subject, o)
     counts = _wait_delivered(sink, o["count"], o["limit"], tracker.flush)
-    result = _delivery(counts, o["count"], began, cpu)
+    result = _delivery(counts, o, began, cpu)
     spent = max(1e-6, counts["last"] - counts["first"])
     return {**result, "rate": max(0, counts["unique"] - 1) / spent, "start_ms": (counts["first"] - began) * 1000}
 

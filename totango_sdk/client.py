@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .context import Block, Defaults, become, current
+from .context import Block, Defaults, become, current, new_key
 from .core import Core
 from .errors import OptionsError
 from .events import HEARTBEAT_ACTIVITY, HEARTBEAT_MODULE, Event
@@ -28,12 +28,14 @@ class Face:
 
     _core: Core
     _defaults: Defaults
+    _key: int  # which blocks are this client's
 
     def __init__(self, service_id: str | None = None, **options: Unpack[OptionValues]) -> None:
         self._start(Options.resolve({"service_id": service_id, **options}))
 
     def _start(self, options: Options) -> None:
         self._core = Core(options)
+        self._key = new_key()
         self._defaults = Defaults(options.account, options.user, options.product, options.module)
 
     @classmethod
@@ -44,7 +46,8 @@ class Face:
         options stand beside it, or in it. Raises `OptionsError`.
         """
         client = cls.__new__(cls)
-        client._start(Options.resolve({**from_browser(mapping), **options}))
+        beside = {name: value for name, value in options.items() if value is not None}
+        client._start(Options.resolve({**from_browser(mapping), **beside}))
         return client
 
     @classmethod
@@ -63,6 +66,7 @@ class Face:
         """Return a client with other defaults, on the same spool and sender."""
         bound = self.__class__.__new__(self.__class__)
         bound._core = self._core
+        bound._key = new_key()
         bound._defaults = self._now().changed(account, user, product, module)
         return bound
 
@@ -75,7 +79,7 @@ class Face:
         module: str | None = None,
     ) -> Block:
         """Return a `with` block in which this client has other defaults, in this thread or task."""
-        return Block(self, self._defaults, account, user, product, module)
+        return Block(self._key, self._defaults, account, user, product, module)
 
     def stats(self) -> Stats:
         """Return what became of this process's events; the counts always add up."""
@@ -91,7 +95,7 @@ class Face:
         return f"<{type(self).__name__} {options.service_id} at {options.endpoint}>"
 
     def _now(self) -> Defaults:
-        return current(self) or self._defaults
+        return current(self._key) or self._defaults
 
     def _admit(
         self,
@@ -114,7 +118,7 @@ class Face:
             return Event(
                 kind=kind,
                 account=who,
-                user=defaults.user if user is None else as_user(user),
+                user=None if kind == "account" else defaults.user if user is None else as_user(user),
                 product=None if kind == "account" else what,
                 activity=activity,
                 module=_module(kind, module, what.module if what else None, defaults.module),
@@ -139,7 +143,7 @@ class Face:
         Also if it is wrong: going on as whoever was there before would misfile what follows.
         """
         changed = self._now().changed(account, user, product, None)
-        if not become(self, changed):
+        if not become(self._key, changed):
             self._defaults = changed
 
 

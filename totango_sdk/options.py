@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -15,6 +16,7 @@ import attrs
 
 from .errors import OptionsError, shown
 from .identity import Account, Product, User, as_account, as_product, as_user, service_id_problem
+from .identity.ids import canonical_id
 
 if TYPE_CHECKING:
     from .identity import AccountLike, ProductLike, UserLike
@@ -69,6 +71,8 @@ _BROWSER_ONLY = frozenset(
 _ACCOUNT_ALIASES = ("o", "odn", "ofid", "fid")
 _SPOOL_METHODS = ("open", "put", "lease", "settle", "close")
 _TRANSPORT_METHODS = ("submit", "poll", "close")
+_MOST_INT = 1 << 1000  # beyond it, an int cannot be reckoned with as a float
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 def _refuse(name: str, value: object, expected: str, example: str) -> OptionsError:
@@ -86,7 +90,7 @@ def _number(example: str, least: float, most: float = math.inf, *, whole: bool =
 
     def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
         right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not right_type or not least <= value <= most:
+        if not right_type or not least <= value <= most or (isinstance(value, int) and value > _MOST_INT):
             raise _refuse(field.name, value, expected, example)
 
     return check
@@ -123,7 +127,7 @@ def _callable(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 
 def _has_methods(value: object, methods: tuple[str, ...]) -> bool:
-    return all(callable(getattr(value, method, None)) for method in methods)
+    return not isinstance(value, type) and all(callable(getattr(value, method, None)) for method in methods)
 
 
 def _spool(_: object, field: attrs.Attribute[Any], value: object) -> None:
@@ -133,7 +137,8 @@ def _spool(_: object, field: attrs.Attribute[Any], value: object) -> None:
             "Use a directory, such as spool='/var/lib/myapp/totango', or spool='memory'"
         )
         raise OptionsError(msg)
-    if isinstance(value, str | os.PathLike) and os.fspath(value):
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if isinstance(path, str) and path and "\0" not in path:
         return
     if value is not None and not _has_methods(value, _SPOOL_METHODS):
         raise _refuse(field.name, value, "it is a directory, 'memory', or a Spool", "'/var/lib/myapp/totango'")
@@ -152,7 +157,7 @@ def _who(name: str, convert: Callable[[Any], Any], known: tuple[type, ...]) -> A
     def converted(value: Any) -> Any:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (*known, str, int, Mapping)):
+        if not isinstance(value, (*known, Mapping)) and canonical_id(value) is None:
             raise _refuse(name, value, f"it is a {known[0].__name__}, an ID as text, or a mapping", "'819332'")
         return convert(value)
 
@@ -179,7 +184,7 @@ class Options:
     durability: str = attrs.field(default="process", validator=_one_of("process", "power"))
     transport: Any = attrs.field(default="auto", validator=_transport)
     max_connections: int = attrs.field(default=16, validator=_number("16", 1, 4096, whole=True))
-    max_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(_number("100", 0.001)))
+    max_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(_number("100", 0.001, 1e6)))
     timeout: float = attrs.field(default=10.0, validator=_number("10.0", 0.001, 3600))
     before_send: Callable[[Any], Any] | None = attrs.field(default=None, validator=_callable)
     on_dead_letter: Callable[[Any, str], object] | None = attrs.field(default=None, validator=_callable)
@@ -187,15 +192,19 @@ class Options:
 
     @endpoint.default
     def _endpoint_of_region(self) -> str:
-        return REGIONS[self.region]
+        return REGIONS[self.region] if self.region in tuple(REGIONS) else _US  # a wrong one is told of in its turn
 
     @endpoint.validator
     def _check_endpoint(self, field: attrs.Attribute[Any], value: object) -> None:
         check_endpoint(value, allow_http=self.allow_http)
 
     def __attrs_post_init__(self) -> None:
-        if self.durability == "power" and self.spool == "memory":
-            msg = "durability='power' makes no sense with spool='memory': give a directory, or durability='process'"
+        a_directory = self.spool is None or (isinstance(self.spool, str | os.PathLike) and self.spool != "memory")
+        if self.durability == "power" and not a_directory:
+            msg = (
+                f"durability='power' makes no sense with spool={shown(self.spool)}, which decides for itself what it "
+                "survives: give a directory, such as spool='/var/lib/myapp/totango', or durability='process'"
+            )
             raise OptionsError(msg)
 
     @classmethod
@@ -290,17 +299,19 @@ def check_endpoint(value: object, *, allow_http: bool) -> None:
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         msg = "endpoint has a user name or password in it: leave it out, and give the token as api_token="
         raise OptionsError(msg)
-    if parts.scheme not in ("http", "https") or not host or not value.isascii() or not value.isprintable():
+    if "?" in value or "#" in value or " " in value:
+        # What comes behind them is not shown: it may be a token.
+        shown_part = re.split("[?#]", value, maxsplit=1)[0]
+        raise _refuse("endpoint", shown_part, "it has no query, fragment or space", example)
+    fit = value.isascii() and value.isprintable() and _HOST.fullmatch(host)
+    if parts.scheme not in ("http", "https") or not fit:
         raise _refuse("endpoint", value, "it is an https address of a host", example)
-    if parts.query or parts.fragment or " " in value:
-        raise _refuse("endpoint", value, "it has no query, fragment or space", example)
     if parts.scheme == "http":
         _check_plain_http(value, host, allow_http=allow_http)
 
 
 def _check_plain_http(value: str, host: str, *, allow_http: bool) -> None:
-    totango = host == "totango.com" or host.endswith(".totango.com")
-    if totango:
+    if f".{host.rstrip('.')}".endswith(".totango.com"):
         raise _refuse("endpoint", value, "Totango's own hosts take https only", f"'https://{host}/pixel.gif/'")
     if not allow_http and not _is_loopback(host):
         expected = "plain http goes only to this machine; use https, or allow_http=True for a sandbox on a private net"

@@ -34,3 +34,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Stop at once. What is under way may or may not arrive."""
+
+
+def ca_file() -> str:
+    """Return the file of certificates to trust: `SSL_CERT_FILE`, else certifi's."""
+    import os
+
+    named = os.environ.get("SSL_CERT_FILE")
+    if named:
+        return named
+    import certifi
+
+    return certifi.where()
