@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Installed packages come compiled; our own source is compiled by its first import, unless the environment forbids it.
+unset PYTHONDONTWRITEBYTECODE PYTHONDEVMODE PYTHONPATH
+
 here=benchmarks
 python="$here/.venv/bin/python"
 

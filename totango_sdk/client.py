@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .context import Block, Defaults, become, current, new_key
-from .core import Core
+from .core import CALLS, Core
 from .errors import OptionsError
 from .events import HEARTBEAT_ACTIVITY, HEARTBEAT_MODULE, Event
 from .identity import Account, as_account, as_product, as_user
@@ -127,7 +127,7 @@ class Face:
 
         def describe() -> dict[str, Any]:
             return {
-                "call": _CALLS[kind],
+                "call": CALLS[kind],
                 "activity": activity,
                 "module": defaults.module if module is None else module,
                 "account": defaults.account if account is None else account,
@@ -145,15 +145,6 @@ class Face:
         changed = self._now().changed(account, user, product, None)
         if not become(self._key, changed):
             self._defaults = changed
-
-
-_CALLS = {
-    "track": "track",
-    "heartbeat": "heartbeat",
-    "identify": "identify",
-    "account": "set_account_attributes",
-    "user": "set_user_attributes",
-}
 
 
 def _is_nobody(account: Account) -> bool:

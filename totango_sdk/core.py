@@ -32,6 +32,16 @@ MOST_BODY_BYTES = 512 << 10
 _AFTER_COLLECTION_SECONDS = 2.0
 
 
+# Which call makes an event of which kind.
+CALLS = {
+    "track": "track",
+    "heartbeat": "heartbeat",
+    "identify": "identify",
+    "account": "set_account_attributes",
+    "user": "set_user_attributes",
+}
+
+
 class WouldWait(Exception):  # noqa: N818 - a signal to the asynchronous face, not an error
     """Storing this now would wait for the disk or for another thread."""
 
@@ -94,9 +104,9 @@ class Core:
         """
         try:
             event = make()
-            self.joins.check(event)
             if self.options.before_send is not None:
                 return self._ask_host(event, describe)
+            self.joins.check(event)
         except InvalidEvent as invalid:
             if self.options.strict:
                 raise
@@ -113,7 +123,9 @@ class Core:
         try:
             changed = hook(event)
         except Exception as error:  # not sent as it was: the hook may be there to take a secret out
-            return self._refuse(describe, (), f"before_send raised {shown(error)}")
+            problems = error.problems if isinstance(error, InvalidEvent) else ()
+            told = f"InvalidEvent: {error}" if problems else shown(error)
+            return self._refuse(describe, problems, f"before_send raised {told}")
         if changed is None:
             self._drop()
             return None
@@ -148,6 +160,11 @@ class Core:
             return self._store_event(admitted, wait=wait)
         except WouldWait:
             raise
+        except InvalidEvent as invalid:  # only its body tells that it is too large
+            if self.options.strict:
+                raise
+            refused = self._refuse(lambda: _given(admitted), invalid.problems, str(invalid))
+            return self.store(refused, wait=wait)
         except Exception as error:  # a full disk above all: the host must not notice
             self._drop()
             tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
@@ -161,6 +178,9 @@ class Core:
         event_id = None
         try:
             made = requests(self.options.service_id, event, self.recall.due)
+            for request in made:
+                if len(request.body) > MOST_BODY_BYTES:
+                    raise InvalidEvent([_too_large(event, len(request.body))])
             event_id = self._put([Item(request.lane, request.body) for request in made], wait=wait)
         finally:
             if event_id is None:
@@ -215,14 +235,14 @@ class Core:
 
     def stats(self) -> Stats:
         """Count what became of everything."""
-        counts = self.worker.counts()
+        counts, dropped = self.worker.counts(), self._dropped
         return Stats(
-            accepted=counts.accepted + self._dropped,
+            accepted=counts.accepted + dropped,
             queued=counts.queued,
             delivered=counts.delivered,
             retrying=counts.retrying,
             dead=counts.dead,
-            dropped=self._dropped,
+            dropped=dropped,
             oldest_age=None if counts.oldest_at is None else max(0.0, time.time() - counts.oldest_at),
             in_flight=counts.in_flight,
             durable=self.worker.spool.durable,
@@ -232,6 +252,19 @@ class Core:
         """Return the dead letters, the oldest first."""
         self.worker.open()
         return list(self.worker.spool.letters())
+
+
+def _too_large(event: Event, size: int) -> Problem:
+    message = (
+        f"the request is {size} bytes long; at most {MOST_BODY_BYTES} are sent. Totango keeps 255 or 512 characters "
+        "of each value: send fewer attributes"
+    )
+    return Problem("account", None if event.account is None else event.account.id, message)
+
+
+def _given(event: Any) -> dict[str, Any]:
+    fields = ("activity", "module", "account", "user", "product")
+    return {"call": CALLS[event.kind], **{name: getattr(event, name) for name in fields}}
 
 
 def letter_of(item: Item, event_id: str, at: float) -> DeadLetter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _LANE = ""
 _DEEPEST = 8
+_MOST_VALUES = 100_000
+_JSON_INT_BITS = 1024
 
 
 def refusal(call: dict[str, Any], problems: Iterable[Problem], reason: str = "") -> dict[str, Any]:
@@ -37,40 +40,60 @@ def letter(told: dict[str, Any]) -> Item:
     return Item(_LANE, json.dumps(told).encode("ascii"), is_letter=True)
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any) -> Any:
     """Return `value` as JSON can hold it; what JSON lacks, as the text that Python shows for it."""
-    if value is None or isinstance(value, bool | float):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and value.bit_length() < 1024:
-        return int(value)
-    if attrs.has(type(value)):
-        value = _given(value)
-    if depth < _DEEPEST:
-        if hasattr(value, "items"):
-            return {_key(key): plain(each, depth + 1) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(each, depth + 1) for each in value]
-    return _text(value)
+    return _Plain().read(value, 0)
+
+
+class _Plain:
+    """Reads what a caller gave. Nothing that it finds there can raise, or go on for ever."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+
+    def read(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        try:
+            return self._read(value, depth)
+        except Exception:  # a hostile object: its class is all that can be said of it
+            return f"<{type(value).__name__} that cannot be shown>"
+
+    def _read(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int.__int__(value) if int.bit_length(value) < _JSON_INT_BITS else hex(value)
+        if attrs.has(type(value)):
+            value = _given(value)
+        if depth < _DEEPEST and self._left > 0:
+            if hasattr(value, "items"):
+                return self._mapping(value, depth)
+            if isinstance(value, list | tuple):
+                return [self.read(each, depth + 1) for each in value]
+        return _text(value)
+
+    def _mapping(self, value: Any, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, each in value.items():
+            name = key if isinstance(key, str) else _text(key)
+            if name in found:  # two keys that look alike: neither may hide the other
+                name = f"{name} ({type(key).__name__})"
+            found[name] = self.read(each, depth + 1)
+        return found
 
 
 def _given(entity: Any) -> dict[str, Any]:
     """Return what the caller gave for an account, a product or a user."""
     fields = [field.name for field in attrs.fields(type(entity)) if field.init and not field.name.startswith("_")]
     found = {name: getattr(entity, name) for name in fields}
-    return {name: value for name, value in found.items() if value is not None and value != {}}
+    return {name: value for name, value in found.items() if value is not None and not _is_empty(value)}
 
 
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else _text(key)
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) == 0
 
 
-def _text(value: object) -> str:
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    try:
-        # Of a huge number or a broken object there is nothing better to keep than its type.
-        return str(value) if type(value).__str__ is not object.__str__ else repr(value)
-    except Exception:
-        return f"<{type(value).__name__} that cannot be shown>"
+def _text(value: Any) -> str:
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

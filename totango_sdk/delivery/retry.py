@@ -65,10 +65,13 @@ def _retry_after(text: str | None, now: float) -> float | None:
     seconds = _seconds(text)
     if seconds is not None or not text:
         return seconds
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(text).timestamp() - now
+        when = parsedate_to_datetime(text)
+        # A date whose zone is "-0000" comes without one; it means UTC all the same.
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None
 
@@ -102,6 +105,8 @@ class Breaker:
         self._failures = 0
 
     def failed(self, now: float, chance: float) -> None:
+        if self.is_open and now < self._probe_at:
+            return  # it was under way when the outage was found, and says nothing new
         self._failures += 1
         if self.is_open:
             # Never at once: chance may be near 0, and an outage must not be asked in a loop.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..errors import SpoolError, shown
 from ..log import tell_once
 from ..spool import Leased, Outcome
-from .retry import Breaker, backoff, judge
+from .retry import Breaker, Verdict, backoff, judge
+from .transports import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..spool import Spool
-    from .transports import Answer, Transport
+    from .transports import Transport
 
 _BURST_SECONDS = 0.1
 
@@ -41,9 +43,7 @@ class Sender:
         self._on_dead = on_dead
         self._clock = clock
         self._wall_clock = wall_clock
-        if chance is None:
-            from random import random as chance  # milliseconds to import, and not needed before the first event
-        self._chance = chance
+        self._chance = chance or _chance()
         self._out: dict[int, Leased] = {}
         self._breaker = Breaker()
         self._hold_until = 0.0
@@ -57,8 +57,11 @@ class Sender:
 
     @property
     def is_hungry(self) -> bool:
-        """Whether a new event could be submitted at once."""
-        return len(self._out) < self._max_connections and not self._breaker.is_open and self._clock() >= self._hold_until
+        """Whether a new event could leave before all that waits."""
+        if len(self._out) >= self._max_connections or (self._breaker.is_open and self._out):
+            return False
+        due = self._spool.next_due()
+        return due is None or due > self._clock()
 
     def collect(self, wait: float) -> list[Answer]:
         """Return the answers that are there; wait up to `wait` seconds for the first."""
@@ -72,11 +75,23 @@ class Sender:
         free = self._free(now)
         if free <= 0:
             return
+        failed = []
         for event in self._spool.lease(free, now):
             self._out[event.id] = event
             if self._rate is not None:
                 self._rate.spend()
-            self._transport.submit(event.id, event.body + self._suffix)
+            try:
+                self._transport.submit(event.id, event.body + self._suffix)
+            except Exception as error:
+                failed.append(Answer(event.id, None, error=f"the transport raised {shown(error)}"))
+        if failed:
+            self._settle(failed, now)
+
+    def give_back(self) -> None:
+        """Put what is out back into the spool: nobody waits for its answers any more."""
+        outcomes = [Outcome(event, "retry", reason="the client was closed") for event in self._out.values()]
+        self._out.clear()
+        self._spool.settle(outcomes)
 
     def idle_for(self) -> float | None:
         """Seconds until a step could submit something; `None` if only an answer or a new event can help."""
@@ -106,18 +121,39 @@ class Sender:
     def _settle(self, answers: Sequence[Answer], now: float) -> None:
         outcomes = []
         for answer in answers:
-            event = self._out.pop(answer.ticket, None)
+            event = self._answered(answer)
             if event is None:
-                tell_once("unknown answer", f"the transport answered {answer.ticket!r}, which was not under way")
-                continue
-            outcomes.append(self._outcome(event, answer, now))
-        self._spool.settle(outcomes)
-        for outcome in outcomes:
-            if outcome.verdict == "dead":
-                self._on_dead(outcome)
+                tell_once("unknown answer", f"the transport gave {shown(answer)}, which answers nothing under way")
+            else:
+                outcomes.append(self._outcome(event, answer, now))
+        dead = [outcome for outcome in outcomes if outcome.verdict == "dead"]
+        try:
+            self._spool.settle([outcome for outcome in outcomes if outcome.verdict != "dead"] if dead else outcomes)
+        finally:
+            for outcome in dead:
+                self._bury(outcome, now)
+
+    def _answered(self, answer: Answer) -> Leased | None:
+        try:
+            return self._out.pop(answer.ticket, None)
+        except (AttributeError, TypeError):  # no answer at all, or for a ticket that nobody can have given
+            return None
+
+    def _bury(self, outcome: Outcome, now: float) -> None:
+        try:
+            self._spool.settle([outcome])
+        except SpoolError as error:  # a full disk has no room for a dead letter either
+            tell_once("bury", f"an event that was given up stays among those that wait: {error}", level="error")
+            later = now + backoff(outcome.event.attempts + 1, 1.0)
+            self._spool.settle([Outcome(outcome.event, "retry", later, outcome.reason)])
+            return
+        self._on_dead(outcome)
 
     def _outcome(self, event: Leased, answer: Answer, now: float) -> Outcome:
-        verdict = judge(answer, self._wall_clock())
+        try:
+            verdict = judge(answer, self._wall_clock())
+        except Exception:  # a transport of the host's own
+            verdict = Verdict("retry", f"the transport gave {shown(answer)}, which is no answer")
         if verdict.kind != "retry":
             self._breaker.succeeded()
             return Outcome(event, verdict.kind, reason=verdict.reason)
@@ -129,6 +165,12 @@ class Sender:
             self._hold_until = max(self._hold_until, now + verdict.wait)
             wait = max(wait, verdict.wait)
         return Outcome(event, "retry", now + wait, verdict.reason)
+
+
+def _chance() -> Callable[[], float]:
+    from random import random  # milliseconds to import, and not needed before the first event
+
+    return random
 
 
 class _Rate:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
 
-from ..errors import SpoolError
+from ..errors import SpoolError, shown
 from ..log import forget_told, tell_once
 from ..spool import MemorySpool, SpoolClosed
 from .sender import Sender
@@ -50,8 +51,7 @@ class Worker:
         self._on_dead = on_dead
         self._on_fork = on_fork
         self._forget()
-        _workers.add(self)
-        _register_hooks()
+        _register(self)
 
     def _forget(self) -> None:
         self.pid = os.getpid()
@@ -73,7 +73,7 @@ class Worker:
         if self.pid != os.getpid():  # a fork that no hook has told of
             self.after_fork(in_child=True)
         if self._thread is None:
-            if not wait:
+            if not (wait or self._is_open):
                 return None
             self.start()
         try:
@@ -83,6 +83,8 @@ class Worker:
             event_id = self.spool.put(items, wait=wait)
         if self._asleep:
             self.wake()
+        if self._thread is None:  # it ended meanwhile, perhaps before it saw this
+            self.start()
         return event_id
 
     def start(self) -> None:
@@ -91,18 +93,22 @@ class Worker:
             self._open()
             if self._thread is None or not self._thread.is_alive():
                 self._stop_at = None
-                self._thread = threading.Thread(target=self._run, name="totango-sender", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="totango-sender", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # too many threads, or the interpreter is ending
+                    tell_once("no thread", f"events wait in the spool, since no thread can be started: {error}")
+                else:
+                    self._thread = thread
 
     def _open(self) -> None:
         if self._is_open:
             return
         try:
             self.spool.open(self._owner)
-        except SpoolError as error:
-            tell_once(
-                "no spool", f"events are kept in memory only, and end with this process: {error}", level="error"
-            )
+        except Exception as error:  # whatever it is, the host goes on
+            told = str(error) if isinstance(error, SpoolError) else shown(error)
+            tell_once("no spool", f"events are kept in memory only, and end with this process: {told}", level="error")
             self.spool = MemorySpool()
         self._is_open = True
 
@@ -121,9 +127,12 @@ class Worker:
         self._waiters.append(waiter)
         self.wake()
         done = waiter[1].wait(timeout)
-        if not done and waiter in self._waiters:
-            self._waiters.remove(waiter)
+        self._forget_waiter(waiter)
         return done
+
+    def _forget_waiter(self, waiter: tuple[int | None, threading.Event]) -> None:
+        with contextlib.suppress(ValueError):  # whoever comes first
+            self._waiters.remove(waiter)
 
     def close(self, timeout: float) -> None:
         """Deliver what can be delivered within `timeout` seconds, and stop. The rest stays in the spool."""
@@ -148,7 +157,7 @@ class Worker:
             self._thread = None
             if self._is_open:
                 self._is_open = False
-                self.spool.close()
+                _guarded("close", self.spool.close)
 
     def open(self) -> None:
         """Open the spool, to look into it or before the first event."""
@@ -164,24 +173,23 @@ class Worker:
     def _run(self) -> None:
         looked_at = -HOUSEKEEPING_SECONDS
         while True:
-            try:
-                now = time.monotonic()
-                adopt = now - looked_at >= HOUSEKEEPING_SECONDS
-                if adopt:
-                    looked_at = now
-                self.spool.maintain(adopt=adopt)
-                self._turns(now + _MAINTAIN_SECONDS, looked_at + HOUSEKEEPING_SECONDS)
-                if self._is_over():
-                    break
-            except Exception as error:  # the host must never notice, and the events are safe
-                tell_once(f"sender {type(error).__name__}", f"the sender goes on after {error!r}", level="error")
-                if self._stop_at is not None:
-                    break
-                self._wake.wait(_AFTER_ERROR_SECONDS)
+            now = time.monotonic()
+            adopt = now - looked_at >= HOUSEKEEPING_SECONDS
+            if adopt:
+                looked_at = now
+            _guarded("spool", self.spool.maintain, adopt=adopt)
+            house_at = looked_at + HOUSEKEEPING_SECONDS
+            if not _guarded("sender", self._turns, now + _MAINTAIN_SECONDS, house_at):
+                self._wake.wait(self._wait_for(_AFTER_ERROR_SECONDS, house_at))
                 self._wake.clear()
+            if self._is_over():
+                break
         if self._transport is not None:
-            self._transport.close()
-            self._transport = self._sender = None
+            _guarded("transport", self._transport.close)
+        if self._sender is not None:
+            _guarded("sender", self._sender.give_back)
+        self._transport = self._sender = None
+        _guarded("sender", self._tell_waiters)
         self._let_go()
 
     def _turns(self, until: float, house_at: float) -> None:
@@ -192,9 +200,10 @@ class Worker:
             if sender is None:
                 return
         while True:
-            self._asleep = sender.is_hungry
+            self._asleep = True  # first, so that nothing slips in between the look and the sleep
             self._tell_waiters()
             wait = self._wait_for(sender.idle_for(), house_at)
+            self._asleep = sender.is_hungry
             if wait > _DEAF_SECONDS and sender.in_flight and not hasattr(self._transport, "wake"):
                 wait = _DEAF_SECONDS
             if wait > 0 and not sender.in_flight:
@@ -235,7 +244,7 @@ class Worker:
     def _tell_waiters(self) -> None:
         for waiter in self._waiters[:]:
             if not self.spool.pending_before(waiter[0]):
-                self._waiters.remove(waiter)
+                self._forget_waiter(waiter)
                 waiter[1].set()
 
     def _is_over(self) -> bool:
@@ -245,21 +254,23 @@ class Worker:
         now = time.monotonic()
         if now >= self._stop_at:
             return True
-        sender = self._sender
-        if sender is not None and sender.in_flight:
-            return False
-        idle = self.spool.next_due() if sender is None else sender.idle_for()
-        return idle is None or (sender is not None and now + idle >= self._stop_at)
+        try:
+            if self._sender is None:
+                return self.spool.next_due() is None
+            idle = self._sender.idle_for()
+        except Exception:  # told of elsewhere; nothing more can be hoped for
+            return True
+        return not self._sender.in_flight and (idle is None or now + idle >= self._stop_at)
 
     # -- fork and exit
 
     def before_fork(self) -> None:
         self._lock.acquire()
-        self.spool.before_fork()
+        _guarded("fork", self.spool.before_fork)
 
     def after_fork(self, *, in_child: bool) -> None:
         """Go on after a fork; the child starts its own spool and thread with its first event."""
-        self.spool.after_fork(in_child=in_child)
+        _guarded("fork", self.spool.after_fork, in_child=in_child)
         if not in_child:
             self._lock.release()
             return
@@ -269,42 +280,68 @@ class Worker:
         self._on_fork()
 
 
+def _guarded(what: str, call: Callable[..., object], *args: object, **kwargs: object) -> bool:
+    """Call, and tell once what it raises: the host must never notice, and the events are safe."""
+    try:
+        call(*args, **kwargs)
+    except (Exception, SystemExit) as error:  # a hook may well call sys.exit
+        tell_once(f"{what} {type(error).__name__}", f"the {what} goes on after {shown(error)}", level="error")
+        return False
+    return True
+
+
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+_workers_lock = threading.RLock()  # held while the process forks
 _inherited: list[object] = []
-_held_for_fork: list[Worker] = []
 _hooked = False
 
 
-def _register_hooks() -> None:
+def _register(worker: Worker) -> None:
     global _hooked
-    if not _hooked:
-        _hooked = True
-        atexit.register(close_all)
-        os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    with _workers_lock:
+        _workers.add(worker)
+        if not _hooked:
+            _hooked = True
+            atexit.register(close_all)
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+
+
+def _living() -> list[Worker]:
+    with _workers_lock:
+        return list(_workers)
 
 
 def close_all(timeout: float = 2.0) -> None:
     """Close every worker of this process, all within the same `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    workers = [worker for worker in _workers if worker.pid == os.getpid()]
+    workers = [worker for worker in _living() if worker.pid == os.getpid()]
     for worker in workers:
         worker.ask_to_stop(timeout)
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
 
 
+_held_for_fork: list[Worker] = []
+
+
 def _before_fork() -> None:
-    for worker in list(_workers):
-        worker.before_fork()
+    _workers_lock.acquire()
+    for worker in _living():
         _held_for_fork.append(worker)
+        worker.before_fork()
 
 
 def _after_in_parent() -> None:
     while _held_for_fork:
         _held_for_fork.pop().after_fork(in_child=False)
+    _workers_lock.release()
 
 
 def _after_in_child() -> None:
+    global _workers_lock
+    _workers_lock = threading.RLock()
     forget_told()
-    while _held_for_fork:
-        _held_for_fork.pop().after_fork(in_child=True)
+    _held_for_fork.clear()
+    for worker in _living():  # also where the fork was made in C, as in uWSGI, and nobody was asked before it
+        if worker.pid != os.getpid():
+            worker.after_fork(in_child=True)

@@ -74,6 +74,8 @@ class CurlTransport:
 
     def close(self) -> None:
         """Stop at once, and close every connection."""
+        if self._multi.closed:
+            return
         for easy in [*self._busy, *(handle for handle, _ in self._idle)]:
             if easy in self._busy:
                 self._multi.remove_handle(easy)
