@@ -141,7 +141,8 @@ static void count_markers(const char *at, const char *end) {
     while ((at = memmem(at, (size_t)(end - at), "EVT", 3)) && end - at >= 10) {
         long number = 0;
         int digits = 0;
-        for (at += 3; digits < 7 && at[digits] >= '0' && at[digits] <= '9'; digits++) number = number * 10 + at[digits] - '0';
+        for (at += 3; digits < 7 && at[digits] >= '0' && at[digits] <= '9'; digits++)
+            number = number * 10 + at[digits] - '0';
         at += digits;
         if (digits == 7) count_marker(number);
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from totango_sdk.delivery.transports import Settings
 from totango_sdk.delivery.transports.curl import CurlTransport
 from totango_sdk.delivery.transports.httpx import HttpxTransport
 from totango_sdk.transport_suite import check_transport
@@ -13,12 +14,15 @@ from totango_sdk.transport_suite import check_transport
 if TYPE_CHECKING:
     from totango_sdk import Answer
 
-SETTINGS = {"timeout": 2.0, "max_connections": 4, "user_agent": "totango-sdk/test"}
+
+
+def settings(endpoint: str) -> Settings:
+    return Settings(endpoint, timeout=2.0, max_connections=4, user_agent="totango-sdk/test")
 
 
 @pytest.mark.parametrize("kind", [HttpxTransport, CurlTransport])
 def test_a_transport_of_ours_passes_the_suite(kind: type[HttpxTransport] | type[CurlTransport]) -> None:
-    check_transport(lambda endpoint: kind(endpoint, **SETTINGS))
+    check_transport(lambda endpoint: kind(settings(endpoint)))
 
 
 class Swallows(HttpxTransport):
@@ -56,4 +60,4 @@ def test_a_broken_transport_fails_the_suite(
 ) -> None:
     monkeypatch.setattr("totango_sdk.transport_suite._PATIENCE_SECONDS", 3.0)
     with pytest.raises(AssertionError, match=sentence):
-        check_transport(lambda endpoint: kind(endpoint, **SETTINGS))
+        check_transport(lambda endpoint: kind(settings(endpoint)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .delivery.transports import Settings
 from .delivery.worker import Worker
 from .errors import InvalidEvent, shown
 from .events import Event, Joins
@@ -42,7 +43,7 @@ CALLS = {
 }
 
 
-class WouldWait(Exception):  # noqa: N818 - a signal to the asynchronous face, not an error
+class WouldWait(Exception):
     """Storing this now would wait for the disk or for another thread."""
 
 
@@ -312,15 +313,22 @@ def _transport_maker(options: Options) -> Callable[[], Transport]:
     if not isinstance(options.transport, str):
         return lambda: options.transport
 
+    settings = Settings(options.endpoint, options.timeout, options.max_connections, USER_AGENT, options.proxy)
+
     def make() -> Transport:
         # Imported with the first request, in the sender's thread.
+        if options.transport == "curl" or (options.transport == "auto" and _has_pycurl()):
+            from .delivery.transports.curl import CurlTransport
+
+            return CurlTransport(settings)
         from .delivery.transports.httpx import HttpxTransport
 
-        return HttpxTransport(
-            options.endpoint,
-            timeout=options.timeout,
-            max_connections=options.max_connections,
-            user_agent=USER_AGENT,
-        )
+        return HttpxTransport(settings)
 
     return make
+
+
+def _has_pycurl() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("pycurl") is not None

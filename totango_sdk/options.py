@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         spool: Any
         durability: str | None
         transport: Any
+        proxy: str | None
         max_connections: int | None
         max_rate: float | None
         timeout: float | None
@@ -65,9 +66,7 @@ _BOOLEANS = ("allow_http", "strict", "disabled", "allow_empty_accounts")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off", "")
 # What `window.totango_options` may have for the browser's own sake.
-_BROWSER_ONLY = frozenset(
-    ("heartbeat_timeout_sec", "heartbeat_idle_timeout_sec", "disable_heartbeat", "tracker_name")
-)
+_BROWSER_ONLY = frozenset(("heartbeat_timeout_sec", "heartbeat_idle_timeout_sec", "disable_heartbeat", "tracker_name"))
 _ACCOUNT_ALIASES = ("o", "odn", "ofid", "fid")
 _SPOOL_METHODS = ("open", "put", "lease", "settle", "close")
 _TRANSPORT_METHODS = ("submit", "poll", "close")
@@ -146,11 +145,32 @@ def _spool(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _transport(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value == "curl":
-        msg = f"{field.name}='curl' is not in this version: use {field.name}='auto' or {field.name}='httpx'"
-        raise OptionsError(msg)
+        from importlib.util import find_spec
+
+        if find_spec("pycurl") is None:
+            msg = f"{field.name}='curl' needs pycurl: pip install 'totango-sdk[fast]', or use {field.name}='httpx'"
+            raise OptionsError(msg)
+        return
     if value in ("auto", "httpx") or (not isinstance(value, str) and _has_methods(value, _TRANSPORT_METHODS)):
         return
-    raise _refuse(field.name, value, "it is 'auto', 'httpx', or a Transport", "'auto'")
+    raise _refuse(field.name, value, "it is 'auto', 'httpx', 'curl', or a Transport", "'auto'")
+
+
+def _proxy(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    from urllib.parse import urlsplit
+
+    # The value is not shown: it may have a password in it.
+    expected = (
+        f"{field.name} is wrong: it is the address of an HTTP proxy, such as {field.name}='http://proxy.local:3128'"
+    )
+    if value is None:
+        return
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise OptionsError(expected)
+    except ValueError:
+        raise OptionsError(expected) from None
 
 
 def _who(name: str, convert: Callable[[Any], Any], known: tuple[type, ...]) -> Any:
@@ -183,6 +203,7 @@ class Options:
     spool: Any = attrs.field(default=None, validator=_spool)
     durability: str = attrs.field(default="process", validator=_one_of("process", "power"))
     transport: Any = attrs.field(default="auto", validator=_transport)
+    proxy: str | None = attrs.field(default=None, validator=_proxy, repr=False)
     max_connections: int = attrs.field(default=16, validator=_number("16", 1, 4096, whole=True))
     max_rate: float | None = attrs.field(default=None, validator=attrs.validators.optional(_number("100", 0.001, 1e6)))
     timeout: float = attrs.field(default=10.0, validator=_number("10.0", 0.001, 3600))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import attrs
 
@@ -111,7 +111,7 @@ class _Entity:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy what was given; the rest is derived again."""
-        given = {each.alias: getattr(self, each.name) for each in attrs.fields(type(self)) if each.init}
+        given = {each.alias: getattr(self, each.name) for each in attrs.fields(cast(Any, type(self))) if each.init}
         plain = {name: dict(value) if type(value) is MappingProxyType else value for name, value in given.items()}
         return _rebuild, (type(self), plain)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -36,13 +37,36 @@ class Transport(Protocol):
         """Stop at once. What is under way may or may not arrive."""
 
 
+class Settings(NamedTuple):
+    """What every transport of ours is told."""
+
+    endpoint: str
+    timeout: float  # seconds for one whole request, connect to last byte
+    max_connections: int
+    user_agent: str
+    proxy: str | None = None
+
+
 def ca_file() -> str:
     """Return the file of certificates to trust: `SSL_CERT_FILE`, else certifi's."""
-    import os
-
     named = os.environ.get("SSL_CERT_FILE")
     if named:
         return named
     import certifi
 
     return certifi.where()
+
+
+def proxy_for(settings: Settings) -> str | None:
+    """Return the proxy to go through: the one given, else the environment's; none for this machine."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if settings.proxy is not None:
+        return settings.proxy
+    parts = urlsplit(settings.endpoint)
+    host = parts.hostname or ""
+    if host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
+        return None
+    proxies = getproxies_environment()
+    return proxies.get(parts.scheme) or proxies.get("all")

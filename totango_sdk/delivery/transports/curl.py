@@ -18,10 +18,12 @@ except ImportError as missing:
     message = "transport='curl' needs pycurl: pip install 'totango-sdk[fast]'"
     raise ImportError(message) from missing
 
-from .base import CONTENT_TYPE, MOST_ANSWER_BYTES, Answer, ca_file
+from .base import CONTENT_TYPE, MOST_ANSWER_BYTES, Answer, ca_file, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .base import Settings
 
 _READABLE, _WRITABLE = select.POLLIN, select.POLLOUT
 _WATCHED = {
@@ -34,15 +36,16 @@ _WATCHED = {
 class CurlTransport:
     """Sends up to `max_connections` requests at once from the thread that polls."""
 
-    def __init__(self, endpoint: str, *, timeout: float, max_connections: int, user_agent: str) -> None:
-        self._endpoint = endpoint
-        self._timeout_ms = max(1, int(timeout * 1000))
-        self._user_agent = user_agent
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._timeout_ms = max(1, int(settings.timeout * 1000))
+        self._proxy = proxy_for(settings)
         self._poller = _Poller()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, settings.max_connections)
+        self._unneeded: set[int] = set()
         self._deadline: float | None = None
         self._idle: list[tuple[pycurl.Curl, list[bytes]]] = []
         self._busy: dict[pycurl.Curl, tuple[int, list[bytes]]] = {}
@@ -88,11 +91,11 @@ class CurlTransport:
     def _new_handle(self) -> tuple[pycurl.Curl, list[bytes]]:
         easy = pycurl.Curl()
         headers: list[bytes] = []
-        easy.setopt(pycurl.URL, self._endpoint)
+        easy.setopt(pycurl.URL, self._settings.endpoint)
         easy.setopt(pycurl.POST, 1)
         # An empty Expect: keeps libcurl from asking first whether it may send a body.
         easy.setopt(pycurl.HTTPHEADER, [f"Content-Type: {CONTENT_TYPE}", "Expect:"])
-        easy.setopt(pycurl.USERAGENT, self._user_agent)
+        easy.setopt(pycurl.USERAGENT, self._settings.user_agent)
         easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
         easy.setopt(pycurl.CONNECTTIMEOUT_MS, self._timeout_ms)
         easy.setopt(pycurl.NOSIGNAL, 1)
@@ -101,7 +104,8 @@ class CurlTransport:
         easy.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         easy.setopt(pycurl.SSL_VERIFYPEER, 1)
         easy.setopt(pycurl.SSL_VERIFYHOST, 2)
-        if self._endpoint.startswith("https:"):
+        easy.setopt(pycurl.PROXY, self._proxy or "")  # empty: libcurl does not look at the environment itself
+        if self._settings.endpoint.startswith("https:"):
             easy.setopt(pycurl.CAINFO, ca_file())
         easy.setopt(pycurl.MAXFILESIZE, MOST_ANSWER_BYTES)
         # Functions written in C: a Python function for each line would cost more than the sending.
@@ -114,7 +118,10 @@ class CurlTransport:
 
     def _watch(self, what: int, fd: int, *_: object) -> None:
         # A socket that is not needed now stays watched: the next request on it asks for the same again.
-        if what != pycurl.POLL_REMOVE:
+        if what == pycurl.POLL_REMOVE:
+            self._unneeded.add(fd)
+        else:
+            self._unneeded.discard(fd)
             self._poller.watch(fd, _WATCHED.get(what, 0))
 
     def _opened(self, fd: int, _: int) -> int:
@@ -144,12 +151,13 @@ class CurlTransport:
                 woken = True
                 self._poller.drain()
                 continue
+            if fd in self._unneeded:
+                # An idle connection that the server closed: libcurl notices when it wants to use it again.
+                self._poller.forget(fd)
+                continue
             mask = pycurl.CSELECT_IN if events & ~_WRITABLE else 0
             mask |= pycurl.CSELECT_OUT if events & _WRITABLE else 0
             self._multi.socket_action(fd, mask)
-            if events & ~(_READABLE | _WRITABLE):
-                # An idle connection that the server closed: libcurl notices when it wants to use it again.
-                self._poller.forget(fd)
         return woken
 
     def _finished(self) -> list[Answer]:

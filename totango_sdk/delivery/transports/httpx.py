@@ -1,187 +1,189 @@
 """Carry with httpx: a pool of threads, each with a connection of its own.
 
-With its engine, httpcore, that is: `httpx.Client` would log a line for each request and keep cookies,
-and its time limits are for each read and write, not for a request as a whole. And synchronous, since
-the asynchronous client gets slower with each request that is under way.
+Below `httpx.Client`, which would log a line for each request and keep cookies; and synchronous,
+since httpx's asynchronous client gets slower with each request that is under way.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
+import socket
+import ssl
 import threading
 import time
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import httpcore
+import attrs
 import httpx
 
-from .base import CONTENT_TYPE, MOST_ANSWER_BYTES, Answer
+from .base import CONTENT_TYPE, MOST_ANSWER_BYTES, Answer, proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from ssl import SSLContext
-    from typing import Any
+    from .base import Settings
 
-_MAY_HAVE_BEEN_IDLE = (httpcore.ReadError, httpcore.WriteError, httpcore.RemoteProtocolError)
-_PIECE_BYTES = 64 << 10
+# After that long without a request, the connection may be another one than before.
+_IDLE_SECONDS = 0.5
+_RETRIED_AT_ONCE = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 
 class HttpxTransport:
     """Sends with up to `max_connections` threads, which start as they are needed."""
 
-    def __init__(self, endpoint: str, *, timeout: float, max_connections: int, user_agent: str) -> None:
-        url = httpx.URL(endpoint)
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
-        self._url = httpcore.URL(
-            scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path
-        )
-        self._headers = [
-            (b"Host", url.netloc),
-            (b"User-Agent", user_agent.encode("ascii")),
-            (b"Content-Type", CONTENT_TYPE.encode("ascii")),
-        ]
-        self._timeout = timeout
-        self._most = max_connections
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._verify = _tls() if settings.endpoint.startswith("https:") else ssl.create_default_context()
+        self._proxy = proxy_for(settings)
         self._todo: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
         self._done: SimpleQueue[Answer | None] = SimpleQueue()
-        self._verify: SSLContext | None = httpx.create_ssl_context() if url.scheme == "https" else None
-        self._threads = 0
+        self._lines: list[_Line] = []
         self._busy = 0
-        self._closed = False
+        self._look_at = 0.0
 
     def submit(self, ticket: int, body: bytes) -> None:
         """Begin to POST a form body."""
-        if self._busy >= self._threads and self._threads < self._most:
-            threading.Thread(target=self._work, name=f"totango-http-{self._threads + 1}", daemon=True).start()
-            self._threads += 1
         self._busy += 1
+        if self._busy > len(self._lines) and len(self._lines) < self._settings.max_connections:
+            line = _Line(self._settings, self._verify, self._proxy)
+            self._lines.append(line)
+            name = f"totango-http-{len(self._lines)}"
+            threading.Thread(target=line.work, args=(self._todo, self._done), name=name, daemon=True).start()
         self._todo.put((ticket, body))
 
     def poll(self, timeout: float) -> list[Answer]:
         """Return the answers that are there; wait up to `timeout` seconds for the first."""
-        answers = []
-        try:
-            answer = self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait()
+        answers: list[Answer] = []
+        deadline = time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            wait = min(deadline, self._cut_overdue(now)) - now
+            woken = self._take(wait, answers)
+            if answers or woken or time.monotonic() >= deadline:
+                self._busy -= len(answers)
+                return answers
+
+    def _take(self, wait: float, answers: list[Answer]) -> bool:
+        """Move what is done to `answers`; `True` if woken."""
+        woken = False
+        with contextlib.suppress(Empty):
+            answer = self._done.get(timeout=wait) if wait > 0 else self._done.get_nowait()
             while True:
-                if answer is not None:
+                if answer is None:
+                    woken = True
+                else:
                     answers.append(answer)
                 answer = self._done.get_nowait()
-        except Empty:
-            pass
-        self._busy -= len(answers)
-        return answers
+        return woken
+
+    def _cut_overdue(self, now: float) -> float:
+        """Cut the connections of requests that take too long; return when to look again.
+
+        httpx's own limits are for each step: a server that answers a byte at a time would pass them.
+        """
+        if now >= self._look_at:
+            limit = self._settings.timeout
+            self._look_at = now + limit / 4
+            for line in self._lines:
+                started = line.started
+                if started is not None and now - started > limit:
+                    line.cut()
+        return self._look_at
 
     def wake(self) -> None:
         """Make a `poll` that waits return."""
         self._done.put(None)
 
     def close(self) -> None:
-        """Stop at once; threads that wait for an answer end with their request."""
-        self._closed = True
-        for _ in range(self._threads):
+        """Stop at once; a thread that waits for an answer ends with its connection."""
+        for line in self._lines:
+            line.closed = True
             self._todo.put(None)
+            line.cut()
 
-    def _work(self) -> None:
-        line = _Line()
-        with httpcore.ConnectionPool(
-            ssl_context=self._verify, max_connections=1, keepalive_expiry=None, network_backend=line
-        ) as pool:
-            while (task := self._todo.get()) is not None and not self._closed:
-                self._done.put(self._send(pool, line, *task))
 
-    def _send(self, pool: httpcore.ConnectionPool, line: _Line, ticket: int, body: bytes) -> Answer:
-        line.begin(self._timeout)
+@attrs.define
+class _Line:
+    """One thread and its connection."""
+
+    _settings: Settings
+    _verify: ssl.SSLContext
+    _proxy: str | None
+    started: float | None = None
+    closed: bool = False
+    _socket: Any = None
+    _answered_at: float = 0.0
+
+    def work(self, todo: SimpleQueue[tuple[int, bytes] | None], done: SimpleQueue[Answer | None]) -> None:
+        proxy = None if self._proxy is None else httpx.Proxy(self._proxy)
+        limits = httpx.Limits(max_connections=1)
+        with httpx.HTTPTransport(verify=self._verify, limits=limits, proxy=proxy) as carrier:
+            used = False
+            while (task := todo.get()) is not None and not self.closed:
+                ticket, body = task
+                self.started = time.monotonic()
+                answer = self._send(carrier, ticket, body, used=used)
+                self.started = None
+                used = True
+                done.put(answer)
+
+    def cut(self) -> None:
+        """End what is under way, from another thread."""
+        held = self._socket
+        if held is not None and self.started is not None:
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, carrier: httpx.HTTPTransport, ticket: int, body: bytes, *, used: bool) -> Answer:
+        started = time.monotonic()
         try:
             try:
-                return self._exchange(pool, ticket, body)
-            except _MAY_HAVE_BEEN_IDLE:
-                if line.is_new:
+                return self._exchange(carrier, ticket, body)
+            except _RETRIED_AT_ONCE:
+                if not used or self.closed or time.monotonic() - started > self._settings.timeout / 2:
                     raise
                 # The server may have closed the connection while it was idle.
-                return self._exchange(pool, ticket, body)
+                return self._exchange(carrier, ticket, body)
         except Exception as error:  # whatever it is, the event must come back to the sender
+            self._socket = None
             return Answer(ticket, None, error=f"{type(error).__name__}: {error}")
 
-    def _exchange(self, pool: httpcore.ConnectionPool, ticket: int, body: bytes) -> Answer:
-        length = (b"Content-Length", b"%d" % len(body))
-        response = pool.handle_request(
-            httpcore.Request(b"POST", self._url, headers=[*self._headers, length], content=body)
+    def _exchange(self, carrier: httpx.HTTPTransport, ticket: int, body: bytes) -> Answer:
+        timeout = self._settings.timeout
+        extensions: dict[str, Any] = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
+        if self._socket is None or self.started is None or self.started - self._answered_at > _IDLE_SECONDS:
+            extensions["trace"] = self._remember_socket  # costs too much for every request
+        request = httpx.Request(
+            "POST",
+            self._settings.endpoint,
+            headers=[("User-Agent", self._settings.user_agent), ("Content-Type", CONTENT_TYPE)],
+            content=body,
+            extensions=extensions,
         )
+        response = carrier.handle_request(request)
         try:
-            headers = {}
-            if response.status != 200:
-                headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in response.headers}
-            self._read(response)
+            read = 0
+            for chunk in response.stream:  # type: ignore[union-attr]
+                read += len(chunk)
+                if read > MOST_ANSWER_BYTES:
+                    self._socket = None
+                    break
         finally:
             response.close()
-        return Answer(ticket, response.status, headers)
+        self._answered_at = time.monotonic()
+        if response.status_code == 200:
+            if response.headers.get("connection") == "close":
+                self._socket = None
+            return Answer(ticket, 200)
+        self._socket = None
+        # httpx gives the names of headers in lower case.
+        return Answer(ticket, response.status_code, dict(response.headers))
 
-    @staticmethod
-    def _read(response: httpcore.Response) -> None:
-        """Read the answer to its end, so that the connection can be used again, but not too much of it."""
-        read = 0
-        for chunk in response.iter_stream():
-            read += len(chunk)
-            if read > MOST_ANSWER_BYTES:
-                return
-
-
-class _Line(httpcore.NetworkBackend):
-    """What one thread connects through: knows when the whole request must be over."""
-
-    def __init__(self) -> None:
-        self._backend = httpcore.SyncBackend()
-        self._ends_at = math.inf
-        self.is_new = False  # whether the request had to connect first
-
-    def begin(self, seconds: float) -> None:
-        """Begin a request that may take so long."""
-        self._ends_at = time.monotonic() + seconds
-        self.is_new = False
-
-    def left(self) -> float:
-        """Return the seconds that are left. Raises `ReadTimeout` if there are none."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            msg = "the request took too long"
-            raise httpcore.ReadTimeout(msg)
-        return left
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        self.is_new = True
-        stream = self._backend.connect_tcp(host, port, self.left(), local_address, socket_options)
-        return _Stream(stream, self)
+    def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
 
 
-class _Stream(httpcore.NetworkStream):
-    """A connection on which nothing waits longer than the whole request may."""
-
-    def __init__(self, stream: httpcore.NetworkStream, line: _Line) -> None:
-        self._stream = stream
-        self._line = line
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._line.left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for at in range(0, len(buffer), _PIECE_BYTES):
-            self._stream.write(buffer[at : at + _PIECE_BYTES], self._line.left())
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._line.left()), self._line)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+def _tls() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
