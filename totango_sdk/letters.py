@@ -68,7 +68,7 @@ class _Plain:
         if attrs.has(type(value)):
             value = _given(value)
         if depth < _DEEPEST and self._left > 0:
-            if hasattr(value, "items"):
+            if isinstance(value, Mapping):
                 return self._mapping(value, depth)
             if isinstance(value, list | tuple):
                 return [self.read(each, depth + 1) for each in value]
