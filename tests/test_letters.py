@@ -178,7 +178,7 @@ class Foreign:
         (lambda: Account("A", attributes={"x": Silent()}), {"id": "A", "attributes": {"x": "<Silent that cannot be shown>"}}),
         (lambda: Account("A", foreignkeyid=Uneven()), {"id": "A", "foreignkeyid": "[1 2]"}),  # type: ignore[arg-type]
         (lambda: Foreign(), {"there": 1}),
-        (lambda: MagicMock(name="mock", __str__=lambda _: "a mock"), "a mock"),
+        (lambda: MagicMock(spec=Silent, __str__=lambda _: "a mock"), "a mock"),
     ],
 )
 def test_a_hostile_value_loses_no_other(make: Callable[[], Any], read: Any) -> None:
