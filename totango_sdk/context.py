@@ -6,8 +6,6 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import attrs
-
 from .identity import Account, Product, User, as_account, as_product, as_user
 
 if TYPE_CHECKING:
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@attrs.frozen
-class Defaults:
+class Defaults(NamedTuple):
     """What a call uses where it names nothing of its own."""
 
     account: Account | None = None

@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,21 @@ def one_line(text: str, limit: int) -> str:
     if not text.isprintable():
         text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+class Readable:
+    """Shows the fields of an attrs class, as attrs would; writing a `__repr__` for each class costs at import."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        kind: Any = type(self)
+        shown_fields = [
+            f"{field.name}={(field.repr if callable(field.repr) else repr)(getattr(self, field.name))}"
+            for field in kind.__attrs_attrs__
+            if field.repr
+        ]
+        return f"{kind.__name__}({', '.join(shown_fields)})"
 
 
 class TotangoError(Exception):

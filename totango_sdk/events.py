@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 from cachetools import LRUCache
 
-from .errors import InvalidEvent, shown
+from .errors import InvalidEvent, Readable, shown
 from .identity import (
     Account,
     Problem,
@@ -43,8 +43,8 @@ def _as_text(value: str | None) -> str | None:
     return exact_str(value) or value  # what is no str is kept as given, for `problems` to show
 
 
-@attrs.frozen(kw_only=True)
-class Event:
+@attrs.frozen(kw_only=True, repr=False)
+class Event(Readable):
     """One event, right by construction. `attrs.evolve(event, …)` gives a changed one, checked again.
 
     `kind` says which call made it. `where` is the ID of the account, or product account, that it is

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
-from .errors import shown
+from .errors import Readable, shown
 from .events import HEARTBEAT_ACTIVITY
 from .identity import (
     Account,
@@ -199,8 +199,8 @@ def claimed_keys(body: bytes) -> list[str]:
     return keys
 
 
-@attrs.frozen(kw_only=True)
-class Reading:
+@attrs.frozen(kw_only=True, repr=False)
+class Reading(Readable):
     """A request as Totango would understand it, and what it would not have told.
 
     Names and values are as Totango keeps them: cut to their limits, and without an attribute that

@@ -22,15 +22,15 @@ ledger = Ledger(config["ledger"])
 _numbers = itertools.count()
 
 
-def track(count: int) -> str:
+def track(count: int, name: str = "after") -> str:
     """Track so many events in this process; each process has a stream of its own."""
-    stream = f"{config['stream']}-{os.getpid()}"
+    stream = f"{name}-{os.getpid()}"
     for _ in range(count):
         ledger.send(client, stream, next(_numbers), config["accounts"])
     return stream
 
 
-track(config["before_fork"])  # queued, and under way, when the server forks
+track(config["before_fork"], "before")  # queued, and under way, when the server forks
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

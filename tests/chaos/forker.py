@@ -21,7 +21,7 @@ def many_forks(config: dict[str, Any], client: Any, ledger: Ledger) -> None:
 
     def keep_tracking() -> None:
         for seq in itertools.count():
-            ledger.send(client, "parent", seq, 20)
+            ledger.send(client, "before", seq, 20)
             if done.wait(0.001):
                 return
 
@@ -54,7 +54,7 @@ def pools(config: dict[str, Any], client: Any, ledger: Ledger) -> None:
     """Use a pool and single processes of `multiprocessing`, started by fork."""
     context = multiprocessing.get_context("fork")
     for seq in range(50):
-        ledger.send(client, "parent", seq, 20)
+        ledger.send(client, "before", seq, 20)
     work = _Work(client, ledger)
     with context.Pool(4) as pool:
         pool.map(work, range(20))
@@ -65,7 +65,7 @@ def pools(config: dict[str, Any], client: Any, ledger: Ledger) -> None:
         process.join(30)
         assert process.exitcode == 0, process.exitcode
     for seq in range(50, 100):
-        ledger.send(client, "parent", seq, 20)
+        ledger.send(client, "before", seq, 20)
 
 
 _inherited: Any = None

@@ -19,23 +19,26 @@ if TYPE_CHECKING:
 
 _ACCOUNTS = 20
 _BEFORE_FORK = 50
-_SLOW = 0.05  # of each answer: what was tracked before the fork is under way during it
+_SLOW = 0.02  # of each answer: what was tracked before the fork is under way during it
 
 
-def under(fault: str, directory: Path, use: Callable[[dict[str, Any]], int], **finishing: Any) -> Row:
-    """Let something fork; `use` returns how many events must be in the ledger at the least."""
+def under(fault: str, directory: Path, use: Callable[[dict[str, Any]], int], *, once: str | None = "before") -> Row:
+    """Let something fork; `use` returns how many events must be in the ledger at the least.
+
+    What the parent has tracked before the fork (the streams named `once`) must never be sent by a child as well.
+    """
     with Collector() as collector:
         collector.behave("ok", delay=_SLOW)
         site = Site(directory, collector)
-        least = use(site.config(stream="f", accounts=_ACCOUNTS, before_fork=_BEFORE_FORK))
+        least = use(site.config(accounts=_ACCOUNTS, before_fork=_BEFORE_FORK))
         collector.behave("ok")
-        ended = site.finish(**finishing)
+        ended = site.finish()
         obligations = read(site.ledger)
         collector.wait_for(len(obligations), 2)
         arrivals = collector.arrivals()
         # A process that is told to end, or ends by os._exit, may leave what is under way to be sent again.
         leavers = len({each.stream for each in obligations})
-        row = judge(fault, "3", obligations, arrivals, bound=leavers * 16)
+        row = judge(fault, "3", obligations, arrivals, bound=leavers * 16, once=once)
     check_finish(row, ended)
     row.require(row.events > least, f"only {row.events} of {least} events were accepted")
     return row

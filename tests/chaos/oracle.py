@@ -56,13 +56,14 @@ def judge(
     crashes: Sequence[float] = (),
     bound: int | None = None,
     ordered: bool = True,
+    once: str | None = None,
 ) -> Row:
     """Hold what arrived against what was accepted.
 
     `permitted` are events that may have been accepted just before their process was killed, so that nobody was told;
     `excused` are bodies that need not arrive (struck by damage, or refused for ever by the collector); `also` are
     bodies that may arrive beside the obligations. `crashes` are the times of kills, for the bound on duplicates; a
-    `bound` without crashes is one for the whole run.
+    `bound` without crashes is one for the whole run. Of the streams that begin with `once`, nothing may come twice.
     """
     from .ledger import Obligation, body_of
 
@@ -86,6 +87,9 @@ def judge(
         wrong = _out_of_order(taken, known)
         row.require(not wrong, f"{len(wrong)} out of order, such as {wrong[:_SHOWN]}")
 
+    if once is not None:
+        twice = [each for body, each in owed.items() if counts[body] > 1 and each.stream.startswith(once)]
+        row.require(not twice, f"{len(twice)} sent twice that may come only once, such as {_names(twice)}")
     row.duplicates = sum(count - 1 for count in counts.values())
     if crashes:
         worst = _worst_window(taken, crashes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import attrs
 
+from ..errors import Readable
 from .ids import Problem, canonical_id, id_problems
 from .salesforce import foreign_key_warning
 from .values import AttributeList
@@ -104,7 +105,7 @@ def _extra(mapping: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return extra
 
 
-class _Entity:
+class _Entity(Readable):
     """What the three share."""
 
     __slots__ = ()
@@ -120,7 +121,7 @@ def _rebuild(kind: type[Any], given: dict[str, Any]) -> Any:
     return kind(**given)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Account(_Entity):
     """A customer of yours.
 
@@ -182,7 +183,7 @@ def _check_relations(found: AttributeList, account_id: str) -> None:
         )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Product(_Entity):
     """A product of yours that accounts use. Usage of it is recorded against a product account.
 
@@ -223,7 +224,7 @@ class Product(_Entity):
         )
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class User(_Entity):
     """A person who uses your product, below an account.
 

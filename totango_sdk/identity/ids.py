@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
-from ..errors import InvalidID, OptionsError, one_line, shown
+from ..errors import InvalidID, OptionsError, Readable, one_line, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,8 +34,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
-@attrs.frozen
-class Problem:
+@attrs.frozen(repr=False)
+class Problem(Readable):
     """One broken rule.
 
     `field` names what is wrong (`account`, `user`, `activity`, `account.Plan` and so on), `value`
@@ -52,8 +52,7 @@ class Problem:
         return f"{one_line(self.field, _FIELD_SHOWN)}: {self.message}"
 
 
-@attrs.frozen
-class _IdRule:
+class _IdRule(NamedTuple):
     noun: str
     allowed: str
     pattern: re.Pattern[str]

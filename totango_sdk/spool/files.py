@@ -13,7 +13,7 @@ from zlib import crc32
 
 import attrs
 
-from ..errors import SpoolCorrupt, SpoolError
+from ..errors import SpoolCorrupt, SpoolError, SpoolLocked
 from ..log import tell_once
 from .base import Owner
 from .journal import SCHEMA, Journal, Record, recover
@@ -43,7 +43,8 @@ class Files:
         try:
             while True:
                 files = cls(directory, f"{_scope(owner)}-{os.urandom(4).hex()}")
-                with contextlib.suppress(FileExistsError):
+                # A process that starts at the same time may see the new file before it is locked, and take it.
+                with contextlib.suppress(FileExistsError, SpoolLocked):
                     files._lock = LockFile.take(files.path("lock"), create=True)
                     return files
         except OSError as error:

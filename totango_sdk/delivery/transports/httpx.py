@@ -42,12 +42,12 @@ class HttpxTransport:
 
     def submit(self, ticket: int, body: bytes) -> None:
         """Begin to POST a form body."""
-        self._busy += 1
-        if self._busy > len(self._lines) and len(self._lines) < self._settings.max_connections:
+        if self._busy >= len(self._lines) and len(self._lines) < self._settings.max_connections:
             line = _Line(self._settings, self._verify, self._proxy)
-            self._lines.append(line)
-            name = f"totango-http-{len(self._lines)}"
+            name = f"totango-http-{len(self._lines) + 1}"
             threading.Thread(target=line.work, args=(self._todo, self._done), name=name, daemon=True).start()
+            self._lines.append(line)
+        self._busy += 1
         self._todo.put((ticket, body))
 
     def poll(self, timeout: float) -> list[Answer]:
@@ -123,7 +123,7 @@ class _Line:
                 self.started = time.monotonic()
                 answer = self._send(carrier, ticket, body, used=used)
                 self.started = None
-                used = True
+                used = answer.status is not None  # else the next request needs a new connection anyway
                 done.put(answer)
 
     def cut(self) -> None:
