@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from totango_sdk import Account, Event, Product, Totango, User
 from totango_sdk.context import Defaults
 from totango_sdk.testing import RecordingTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Kept(list[Event]):
@@ -133,7 +135,9 @@ def test_threads_do_not_see_each_others_blocks(client: Totango, events: Kept) ->
     for thread in threads:
         thread.join()
     for event, who in zip(events, events.who, strict=True):
-        assert who[:3] == (("A", "U", None) if event.activity == "y" else tuple(f"{each}{who[0][1:]}" for each in "AUP"))
+        assert who[:3] == (
+            ("A", "U", None) if event.activity == "y" else tuple(f"{each}{who[0][1:]}" for each in "AUP")
+        )
 
 
 def test_tasks_do_not_see_each_others_blocks_and_inherit_those_around_them(client: Totango, events: Kept) -> None:

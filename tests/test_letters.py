@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
 import math
 import types
 import uuid
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock
 
 import attrs
@@ -20,6 +19,9 @@ from hypothesis import strategies as st
 from totango_sdk import Account, Problem, Product, User
 from totango_sdk.core import letter_of
 from totango_sdk.letters import letter, plain, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def kept(value: Any) -> Any:
@@ -73,8 +75,8 @@ class Number(enum.IntEnum):
         (Number.ONE, 1),
         (decimal.Decimal("1.50"), "1.50"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        (datetime.date(2026, 1, 2), "2026-01-02"),
-        (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.UTC), "2026-01-02T03:00:00+00:00"),
+        (dt.date(2026, 1, 2), "2026-01-02"),
+        (dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC), "2026-01-02T03:00:00+00:00"),
         ({1}, "{1}"),
         (Account("A"), {"id": "A"}),
         (Account("A", name="x", attributes={"Plan": 1}), {"id": "A", "name": "x", "attributes": {"Plan": 1}}),
@@ -166,18 +168,21 @@ class Foreign:
 @pytest.mark.parametrize(
     ("make", "read"),
     [
-        (lambda: Silent(), "<Silent that cannot be shown>"),
-        (lambda: Evil(), "<Evil that cannot be shown>"),
+        (Silent, "<Silent that cannot be shown>"),
+        (Evil, "<Evil that cannot be shown>"),
         (lambda: EvilMapping(a=1), "<EvilMapping that cannot be shown>"),
         (lambda: EvilList([1]), "<EvilList that cannot be shown>"),
         (lambda: EvilInt(5), 5),
         (lambda: EvilStr("x"), "x"),
-        (lambda: EvilDate(), "<EvilDate that cannot be shown>"),
+        (EvilDate, "<EvilDate that cannot be shown>"),
         (lambda: [Silent(), 1], ["<Silent that cannot be shown>", 1]),
         (lambda: {"a": Silent(), "b": 1}, {"a": "<Silent that cannot be shown>", "b": 1}),
-        (lambda: Account("A", attributes={"x": Silent()}), {"id": "A", "attributes": {"x": "<Silent that cannot be shown>"}}),
+        (
+            lambda: Account("A", attributes={"x": Silent()}),
+            {"id": "A", "attributes": {"x": "<Silent that cannot be shown>"}},
+        ),
         (lambda: Account("A", foreignkeyid=Uneven()), {"id": "A", "foreignkeyid": "[1 2]"}),  # type: ignore[arg-type]
-        (lambda: Foreign(), {"there": 1}),
+        (Foreign, {"there": 1}),
         (lambda: MagicMock(spec=Silent, __str__=lambda _: "a mock"), "a mock"),
     ],
 )
@@ -200,7 +205,11 @@ def test_what_contains_itself_or_is_nested_too_deep_comes_to_an_end() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=[])),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=[])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )

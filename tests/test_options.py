@@ -234,7 +234,9 @@ def test_http_to_another_host_needs_allow_http(value: str) -> None:
     assert resolve({"TOTANGO_ALLOW_HTTP": "yes"}, endpoint=value).endpoint == value
 
 
-@pytest.mark.parametrize("host", ["sdr.totango.com", "totango.com", "SDR.Totango.com", "sdr.totango.com.", "sdr-eu1.totango.com:80"])
+@pytest.mark.parametrize(
+    "host", ["sdr.totango.com", "totango.com", "SDR.Totango.com", "sdr.totango.com.", "sdr-eu1.totango.com:80"]
+)
 def test_http_never_goes_to_totango(host: str) -> None:
     assert "Totango's own hosts take https only" in refused(endpoint=f"http://{host}/pixel.gif/", allow_http=True)
 
@@ -278,7 +280,15 @@ def test_an_endpoint_that_is_no_plain_address_is_refused(value: str) -> None:
     assert "such as endpoint='https://sdr.totango.com/pixel.gif/'" in message
 
 
-@pytest.mark.parametrize("value", ["https://me@a.example.com/", "https://me:pw@a.example.com/", "https://:pw@a.example.com/", "https://@a.example.com/"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://me@a.example.com/",
+        "https://me:pw@a.example.com/",
+        "https://:pw@a.example.com/",
+        "https://@a.example.com/",
+    ],
+)
 def test_a_user_name_in_an_endpoint_is_refused_and_not_shown(value: str) -> None:
     message = refused(endpoint=value)
     assert message.startswith("endpoint has a user name or password in it")
@@ -309,6 +319,27 @@ def test_an_endpoint_that_is_only_a_host_gets_totangos_path(given: str, found: s
 def test_a_shared_spool_says_what_to_use_instead() -> None:
     message = refused(spool="redis://localhost/0")
     assert "not in this version" in message and "spool='memory'" in message
+
+
+@pytest.mark.parametrize(
+    "value", ["proxy.local:3128", "ftp://p.local/", "http://", "http://p.local:99999/", 5, "http://[", ""]
+)
+def test_a_proxy_is_an_http_address_and_is_not_shown(value: Any) -> None:
+    message = refused(proxy=value)
+    assert message == "proxy is wrong: it is the address of an HTTP proxy, such as proxy='http://proxy.local:3128'"
+
+
+def test_a_proxy_may_have_a_password_which_no_repr_shows() -> None:
+    options = resolve(proxy=f"http://me:{SECRET}@proxy.local:3128")
+    assert SECRET in str(options.proxy) and SECRET not in repr(options)
+
+
+def test_curl_can_be_had_where_pycurl_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = refused(transport="curl")
+    assert message == "transport='curl' needs pycurl: pip install 'totango-sdk[fast]', or use transport='httpx'"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert resolve(transport="curl").transport == "curl"
 
 
 def test_power_makes_sense_only_with_a_directory() -> None:

@@ -17,7 +17,9 @@ def test_every_2xx_is_delivered(status: int) -> None:
     assert judge(Answer(1, status), NOW) == Verdict("delivered")
 
 
-@pytest.mark.parametrize("status", [100, 301, 302, 303, 307, 308, 401, 403, 404, 407, 408, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize(
+    "status", [100, 301, 302, 303, 307, 308, 401, 403, 404, 407, 408, 425, 429, 500, 502, 503, 504, 599]
+)
 def test_what_speaks_of_the_way_is_tried_again(status: int) -> None:
     verdict = judge(Answer(1, status), NOW)
     assert verdict.kind == "retry"

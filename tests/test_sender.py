@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from totango_sdk import Answer, SpoolError, SpoolFull
 from totango_sdk.delivery.sender import Sender
 from totango_sdk.spool import Item, Leased, MemorySpool, Outcome, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FakeTransport:
@@ -317,7 +319,13 @@ def test_an_invented_answer_is_told_once_and_changes_nothing(invented: Any, capl
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"status": "200"}, {"status": object()}, {"status": 503, "headers": {"retry-after": 5}}, {"status": 503, "headers": None}]
+    "wrong",
+    [
+        {"status": "200"},
+        {"status": object()},
+        {"status": 503, "headers": {"retry-after": 5}},
+        {"status": 503, "headers": None},
+    ],
 )
 def test_an_answer_that_is_none_is_no_delivery(wrong: Any) -> None:
     bench = Bench()
@@ -403,8 +411,10 @@ def test_an_outage_is_told_once_for_each_reason(caplog: pytest.LogCaptureFixture
         fail(bench, 3)
         bench.now += 100
     assert [record.message for record in caplog.records] == [
-        "events wait in the spool and are sent again: the collector answered 503 "
-        "(further ones of this kind are not logged)"
+        (
+            "events wait in the spool and are sent again: the collector answered 503 "
+            "(further ones of this kind are not logged)"
+        )
     ]
 
 

@@ -69,7 +69,7 @@ class Collector:
         return answer
 
     def behave(self, mode: str, **details: Any) -> None:
-        """Answer so from now on: `ok`, `status`, `close`, `lost`, `mute`, `drip`; with `seconds`, only so long."""
+        """Answer so from now on: `ok`, `status`, `close`, `lost`, `mute`; with `seconds`, only so long."""
         self.ask("behave", mode=mode, **details)
 
     def refuse(self, seconds: float | None = None) -> None:
@@ -83,6 +83,10 @@ class Collector:
         """Answer so to each body that contains the marker."""
         self.ask("poison", marker=marker, status=status)
 
+    def heal(self) -> None:
+        """Answer 200 again to what was poison."""
+        self.ask("heal")
+
     def wait_for(self, distinct: int, timeout: float = 30.0) -> int:
         """Wait until so many different bodies are taken; return how many are."""
         return int(self.ask("wait_for", distinct=distinct, timeout=timeout))
@@ -95,11 +99,11 @@ class Collector:
         """Wait until a fault that was given for a time is over; return from when to when each was."""
         return [(start, end) for start, end in self.ask("wait_for_health", timeout=timeout)]
 
-    def arrivals(self) -> list[Arrival]:
-        """Everything that came, in order."""
+    def arrivals(self, since: int = 0) -> list[Arrival]:
+        """Everything that came, in order; without the first `since`."""
         return [
             Arrival(at, body.encode("latin-1"), status, taken, target)
-            for at, body, status, taken, target in self.ask("arrivals")
+            for at, body, status, taken, target in self.ask("arrivals", since=since)
         ]
 
     def count(self) -> int:
@@ -268,6 +272,9 @@ class Control:
     async def poison(self, marker: str, status: int) -> None:
         self.behaviour.poison.append((marker.encode(), status))
 
+    async def heal(self) -> None:
+        self.behaviour.poison.clear()
+
     async def wait_for(self, timeout: float, distinct: int = 0, requests: int = 0) -> int:
         until = time.monotonic() + timeout
         while len(self.behaviour.distinct) < distinct or len(self.behaviour.arrivals) < requests:
@@ -284,8 +291,8 @@ class Control:
             await self.fault_over.wait()
         return self.behaviour.faults
 
-    async def arrivals(self) -> list[Any]:
-        return [(at, body.decode("latin-1"), *rest) for at, body, *rest in self.behaviour.arrivals]
+    async def arrivals(self, since: int) -> list[Any]:
+        return [(at, body.decode("latin-1"), *rest) for at, body, *rest in self.behaviour.arrivals[since:]]
 
     async def count(self) -> int:
         return len(self.behaviour.arrivals)

@@ -67,15 +67,23 @@ def run(config: dict[str, Any], progress_fd: int | None = None) -> None:
     report: dict[str, Any] = {"pid": os.getpid()}
     if config.get("flush"):
         report["flushed"] = client.flush(config["flush"])
-    stats = client.stats()
-    report["stats"] = {name: getattr(stats, name) for name in stats.__slots__ if not name.startswith("__")}
+    report["stats"] = stats_of(client)
     report["letters"] = len(client.dead_letters()) if config.get("letters") else None
     report["requests"] = count_requests() if count_requests else None
     report["ended_at"] = time.monotonic()
     print(json.dumps(report), flush=True)
+    if config.get("report"):
+        with open(config["report"], "w", encoding="ascii") as file:
+            json.dump(report, file)
     if config.get("hold"):
         sys.stdin.read()
     end(config.get("end", "return"), client)
+
+
+def stats_of(client: Any) -> dict[str, Any]:
+    import attrs
+
+    return attrs.asdict(client.stats())
 
 
 def _count_submits(client: Any) -> Any:

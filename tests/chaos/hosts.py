@@ -97,6 +97,38 @@ def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
     return Ended(process.returncode, report, log, now - report.get("ended_at", began), now - began)
 
 
+class Console:
+    """A host that does one thing after another, as it is told; see `console`."""
+
+    def __init__(self, config: dict[str, Any], env: Mapping[str, str] | None = None) -> None:
+        self.process = python("-m", "chaos.console", json.dumps(config), env=env)
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def ask(self, do: str, **details: Any) -> Any:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"do": do, **details}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            msg = f"the host has ended: {self.process.communicate()[1][-2000:]}"
+            raise RuntimeError(msg)
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["value"]
+
+    def end(self) -> Ended:
+        """Let it come to the end of its main program."""
+        return finish(self.process)
+
+
 class Zygote:
     """Hosts that start within milliseconds, one at a time."""
 

@@ -147,7 +147,10 @@ class Sender:
             later = now + backoff(outcome.event.attempts + 1, 1.0)
             self._spool.settle([Outcome(outcome.event, "retry", later, outcome.reason)])
             return
-        self._on_dead(outcome)
+        try:
+            self._on_dead(outcome)
+        except (Exception, SystemExit) as error:  # a hook may well call sys.exit; others wait behind this one
+            tell_once("on_dead", f"what is called with a dead letter raised {shown(error)}")
 
     def _outcome(self, event: Leased, answer: Answer, now: float) -> Outcome:
         try:

@@ -148,12 +148,14 @@ class Worker:
         """Wait for the thread to end, which lets go of the spool."""
         thread = self._thread
         if thread is None:
-            self._let_go()
+            self._let_go(None)
         elif thread is not threading.current_thread():
             thread.join(timeout + _AFTER_ERROR_SECONDS)  # longer only if it is stuck in a hook or the disk
 
-    def _let_go(self) -> None:
+    def _let_go(self, thread: threading.Thread | None) -> None:
         with self._lock:
+            if self._thread is not thread:
+                return  # another one has been started meanwhile
             self._thread = None
             if self._is_open:
                 self._is_open = False
@@ -190,7 +192,7 @@ class Worker:
             _guarded("sender", self._sender.give_back)
         self._transport = self._sender = None
         _guarded("sender", self._tell_waiters)
-        self._let_go()
+        self._let_go(threading.current_thread())
 
     def _turns(self, until: float, house_at: float) -> None:
         """Send for a while; returns when the spool wants its housekeeping, or all is over."""
@@ -343,5 +345,4 @@ def _after_in_child() -> None:
     forget_told()
     _held_for_fork.clear()
     for worker in _living():  # also where the fork was made in C, as in uWSGI, and nobody was asked before it
-        if worker.pid != os.getpid():
-            worker.after_fork(in_child=True)
+        worker.after_fork(in_child=True)

@@ -5,4 +5,16 @@ from .disk import DiskSpool
 from .memory import MemorySpool
 from .paths import default_directory
 
-__all__ = ["Counts", "DeadLetter", "DiskSpool", "Item", "Leased", "MemorySpool", "Outcome", "Owner", "Spool", "SpoolClosed", "default_directory"]
+__all__ = [
+    "Counts",
+    "DeadLetter",
+    "DiskSpool",
+    "Item",
+    "Leased",
+    "MemorySpool",
+    "Outcome",
+    "Owner",
+    "Spool",
+    "SpoolClosed",
+    "default_directory",
+]

@@ -7,11 +7,12 @@ retry never overtakes a later update, and lanes never wait for one another.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import attrs
 
-from ..errors import SpoolError
+from ..errors import SpoolError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,6 +76,46 @@ class DeadLetter:
     dead_at: float
 
 
+def letter_of(
+    event_id: int,
+    *,
+    reason: str,
+    body: bytes | None = None,
+    refused: bytes | None = None,
+    attempts: int = 0,
+    accepted_at: float,
+    dead_at: float,
+) -> DeadLetter:
+    """Return the dead letter that is stored so; `refused` is JSON of the caller's input and problems."""
+    told = {} if refused is None else _told(refused)
+    return DeadLetter(
+        id=f"{event_id:x}",
+        reason=reason,
+        body=body,
+        input=told.get("input"),
+        problems=tuple(told.get("problems", ())),
+        attempts=attempts,
+        accepted_at=accepted_at,
+        dead_at=dead_at,
+    )
+
+
+def refused_letter(event_id: int, refused: bytes, at: float) -> DeadLetter:
+    """Return the dead letter for an event that was refused before it was stored."""
+    reason = str(_told(refused).get("reason") or f"unreadable: {shown(refused)}")
+    return letter_of(event_id, reason=reason, refused=refused, accepted_at=at, dead_at=at)
+
+
+def _told(refused: bytes) -> dict[str, Any]:
+    import json
+
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(refused)
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
 class Counts(NamedTuple):
     """What a spool holds and has seen, in events."""
 
@@ -115,7 +156,10 @@ class Spool(Protocol):
         """Take out up to `limit` events that are due, at most one of each lane, the oldest first."""
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Strike off what was delivered, note what is due again, and bury what is dead."""
+        """Strike off what was delivered, note what is due again, and bury what is dead.
+
+        Raises `SpoolFull` where a dead letter finds no room; it and those behind it stay out then.
+        """
 
     def next_due(self) -> float | None:
         """When the next event that is not out becomes due; `None` if there is none."""

@@ -13,16 +13,18 @@ from zlib import crc32
 
 import attrs
 
-from ..errors import SpoolCorrupt, SpoolError, SpoolLocked
+from ..errors import SpoolLocked
 from ..log import tell_once
-from .base import Owner
-from .journal import SCHEMA, Journal, Record, recover
-from .paths import LockFile, create_file, remove_file
+from .journal import PAGE_BYTES, SCHEMA, Journal, Recovered, read_header, recover
+from .paths import SUFFIXES, LockFile, create_file, disk_error, put_in_place, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .sqlite import Database
+    from .base import Owner
+
+
+_OWN = tuple(f".{suffix}" for suffix in SUFFIXES)
 
 
 def _scope(owner: Owner) -> str:
@@ -43,21 +45,23 @@ class Files:
         try:
             while True:
                 files = cls(directory, f"{_scope(owner)}-{os.urandom(4).hex()}")
-                # A process that starts at the same time may see the new file before it is locked, and take it.
+                # Between making the file and locking it, another process may have taken it for a dead one's.
                 with contextlib.suppress(FileExistsError, SpoolLocked):
                     files._lock = LockFile.take(files.path("lock"), create=True)
                     return files
         except OSError as error:
-            msg = f"the spool's directory {directory!r} cannot be written ({error.strerror}): choose another spool="
-            raise SpoolError(msg) from None
+            raise disk_error(directory, error) from None
 
     @classmethod
     def found(cls, directory: str, owner: Owner) -> Iterator[Files]:
-        """Return the sets of this owner that lie here, living and dead."""
+        """Return the sets of this owner that lie here, living and dead. Raises `SpoolError`."""
         prefix = f"{_scope(owner)}-"
-        for name in sorted(os.listdir(directory)):
-            if name.startswith(prefix) and name.endswith(".lock"):
-                yield cls(directory, name.removesuffix(".lock"))
+        try:
+            names = os.listdir(directory)
+        except OSError as error:
+            raise disk_error(directory, error) from None
+        stems = {name.split(".")[0] for name in names if name.startswith(prefix) and name.endswith(_OWN)}
+        return (cls(directory, stem) for stem in sorted(stems))
 
     def path(self, suffix: str) -> str:
         return os.path.join(self.directory, f"{self.stem}.{suffix}")
@@ -70,91 +74,79 @@ class Files:
         except OSError:
             return 0
 
+    @property
+    def hold_anything(self) -> bool:
+        """Whether there is more than the lock."""
+        return any(os.path.exists(self.path(suffix)) for suffix in ("journal", "db", "db.new"))
+
     def lock(self) -> None:
         """Take the lock. Raises `SpoolLocked` if the process that has it lives."""
-        self._lock = LockFile.take(self.path("lock"), create=False)
+        path = self.path("lock")
+        try:
+            self._lock = LockFile.take(path, create=not os.path.lexists(path))
+        except OSError as error:
+            msg = f"{path} cannot be made ({error.strerror})"
+            raise SpoolLocked(msg) from None
 
     def is_ours(self, owner: Owner) -> bool:
         """Whether a set that is locked may be opened; says why not, once."""
         try:
             with open(self.path("journal"), "rb") as file:
-                found = recover(file.read(4096))
+                header = read_header(file.read(PAGE_BYTES))
         except OSError:
             return True  # the database says whose it is
-        if found.schema is not None and found.schema > SCHEMA:
+        if header is not None and header.schema > SCHEMA:
             tell_once(
                 f"newer {self.stem}",
-                f"{self.path('journal')} was written by a newer version (schema {found.schema}; this one knows "
+                f"{self.path('journal')} was written by a newer version (schema {header.schema}; this one knows "
                 f"{SCHEMA}), so it is left alone: upgrade totango-sdk to deliver it",
             )
             return False
-        return found.text is None or found.text == _text(owner)
+        return header is None or header.text == _text(owner)
 
-    def recover(self, owner: Owner, durability: str, quota_bytes: int) -> tuple[int, Database | None]:
-        """Bring what a dead process left into its database, and return the last id that it gave.
-
-        Returns no database where nothing is left. What is damaged is set aside under another name,
-        and what can be read of it is kept.
-        """
-        journal, database = self.path("journal"), self.path("db")
-        records: list[Record] = []
-        last_id, damaged = 0, False
-        if os.path.exists(journal):
-            with open(journal, "rb") as file:
-                found = recover(file.read())
-            records, last_id, damaged = found.records, found.last_id, found.damaged
-        opened: Database | None = None
-        if records or os.path.exists(database):
-            opened = self.open_database(owner, durability, quota_bytes)
-            opened.insert(records)
-            last_id = max(last_id, opened.last_id())
-        if damaged:
-            self._set_aside(journal)
-        remove_file(journal)
-        if opened is not None and opened.waiting + opened.dead == 0:
-            opened.close(remove=True)
-            opened = None
-        return last_id, opened
-
-    def open_database(self, owner: Owner, durability: str, quota_bytes: int) -> Database:
-        """Open the database; a damaged one is set aside, and a new one made of what can be read of it."""
-        # sqlite3 takes milliseconds to import, and most processes never need it.
-        from .sqlite import Database, salvage
-
-        path = self.path("db")
+    def read_journal(self) -> Recovered:
+        """Return what is alive in the journal that a dead process left. Raises `OSError`."""
         try:
-            return Database(path, owner, durability=durability, quota_bytes=quota_bytes)
-        except SpoolCorrupt:
-            aside = self._set_aside(path)
-            fresh = Database(path, owner, durability=durability, quota_bytes=quota_bytes)
-            fresh.insert(salvage(aside))
-            return fresh
+            with open(self.path("journal"), "rb") as file:
+                return recover(file.read())
+        except FileNotFoundError:
+            return Recovered([], 0, damaged=False)
 
-    def _set_aside(self, path: str) -> str:
+    def drop_journal(self, *, damaged: bool) -> None:
+        """Remove a journal of which all is elsewhere now; set it aside if it is damaged. Raises `OSError`."""
+        path = self.path("journal")
+        if not damaged:
+            remove_file(path)
+            return
         aside = f"{path}.corrupt-{os.urandom(3).hex()}"
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(path + suffix, aside + suffix)
+        os.rename(path, aside)
         tell_once(
             f"corrupt {path}",
             f"the spool file {path} is damaged; it was set aside as {aside}, and what can be read of it is kept",
             level="error",
         )
-        return aside
 
-    def new_journal(self, owner: Owner, segment_bytes: int) -> Journal:
-        """Make the journal. Raises `OSError` if the disk has no room for it."""
-        path = self.path("journal")
-        fd = create_file(path)
-        try:
-            return Journal(fd, _text(owner), segment_bytes)
-        except BaseException:
-            remove_file(path)
-            raise
-
-    def close_journal(self, *, remove: bool) -> None:
-        if remove:
+    def remove_journal(self) -> None:
+        """Remove a journal that is empty; if that fails, the next process finds nothing in it."""
+        with contextlib.suppress(OSError):
             remove_file(self.path("journal"))
+
+    def new_journal(self, owner: Owner, segment_bytes: int, durability: str) -> Journal:
+        """Make the journal, complete or not at all. Raises `SpoolFull` if the disk has no room for it."""
+        path = self.path("journal")
+        draft = f"{path}.draft"
+        try:
+            remove_file(draft)
+            fd = create_file(draft)
+            try:
+                journal = Journal(fd, _text(owner), segment_bytes)
+                put_in_place(draft, path, durability)
+            except BaseException:
+                remove_file(draft)
+                raise
+        except OSError as error:
+            raise disk_error(path, error) from None
+        return journal
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock; with `remove`, nothing was left that needs it."""

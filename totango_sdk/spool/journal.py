@@ -7,35 +7,41 @@ An event that is delivered is struck off by one byte. When a segment is full, wh
 it is moved to the database by the sender while `put` goes on in the other one; so in normal running
 the database is never touched at all.
 
-A segment is its first id and then records. A record with a smaller id than that is left over from
-an earlier round. The space is allocated when the file is made: writing to a mapped page for which
-the disk has no room would kill the process.
+A record comes to life by its last byte, and is dead before its space is used again. So whatever
+moment the process dies at, what is alive in the file is complete and still to be delivered, and
+neither a half-written record nor one of an earlier round can be mistaken for damage. The space is
+allocated when the file is made: writing to a mapped page for which the disk has no room would kill
+the process.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from ..errors import SpoolCorrupt
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA = 1
 SEGMENT_BYTES = 1 << 20
+PAGE_BYTES = 4096
 _MAGIC = b"TotangoJ"
-_PAGE = 4096
-_FILE = struct.Struct("<8sIIQI")  # magic, schema, bytes of a segment, unused, length of the text that follows
-_FIRST = struct.Struct("<Q")
-# Two bytes of the mark cannot occur in UTF-8, so no body or lane can look like the start of a record.
+_FILE = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
+_CHECK = struct.Struct("<I")  # of the header and its text, behind them
+_LAST = struct.Struct("<Q")  # a segment begins with the last id in it: without it, damage to its end would not show
+# Two bytes of the mark cannot occur in UTF-8, so no text can look like the start of a record.
 _MARK = b"\xf5Tg\xf6"
-_RECORD = struct.Struct("<4sBBHIIQd")  # mark, state, kind, lane bytes, body bytes, checksum, id, accepted at
-_LIVE, _SETTLED = 0xA5, 0x5A
+_START = struct.Struct("<4sBxxxI")  # mark, state, checksum of all that follows
+_FIELDS = struct.Struct("<BxxxIIQd")  # kind, bytes of the lane, bytes of the body, id, accepted at
+_RECORD_BYTES = _START.size + _FIELDS.size
+_LIVE, _SETTLED = 0xA5, 0x5A  # no one bit that flips makes the one of the other
 _STATE_AT = 4
+_NO_FALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class Record(NamedTuple):
@@ -48,33 +54,44 @@ class Record(NamedTuple):
     accepted_at: float
 
 
-def _checksum(event_id: int, payload: bytes) -> int:
-    return crc32(payload, event_id & 0xFFFFFFFF)
+def _payload(event_id: int, lane: bytes, body: bytes, is_letter: bool, accepted_at: float) -> bytes:
+    return _FIELDS.pack(is_letter, len(lane), len(body), event_id, accepted_at) + lane + body
 
 
-def _parse(view: mmap.mmap | bytes, at: int) -> tuple[Record, bool, int] | None:
-    """Return the record at `at`, whether it is alive, and where it ends; `None` if it is damaged."""
-    if at + _RECORD.size > len(view):
-        return None
-    mark, state, kind, lane_bytes, body_bytes, checksum, event_id, accepted_at = _RECORD.unpack_from(view, at)
-    start = at + _RECORD.size
-    end = start + lane_bytes + body_bytes
-    if mark != _MARK or end > len(view):
-        return None
-    payload = view[start:end]
-    if _checksum(event_id, payload) != checksum:
-        return None
-    record = Record(event_id, payload[:lane_bytes].decode(), payload[lane_bytes:], bool(kind), accepted_at)
-    return record, state != _SETTLED, end
+def checksum(record: Record) -> int:
+    """Return a number that changes with any part of the record."""
+    return crc32(_payload(record.id, record.lane.encode(), record.body, record.is_letter, record.accepted_at))
+
+
+class _Parsed(NamedTuple):
+    is_live: bool
+    record: Record | None  # `None` if it is damaged
+    end: int
+
+
+def _parse(view: mmap.mmap | bytes, at: int, limit: int) -> _Parsed:
+    """Read the record at `at`, which ends before `limit`."""
+    is_live = at + _STATE_AT >= limit or view[at + _STATE_AT] != _SETTLED
+    start = at + _START.size
+    if start + _FIELDS.size > limit:
+        return _Parsed(is_live, None, limit)
+    _, _, found = _START.unpack_from(view, at)
+    kind, lane_bytes, body_bytes, event_id, accepted_at = _FIELDS.unpack_from(view, start)
+    text = start + _FIELDS.size
+    end = text + lane_bytes + body_bytes
+    if end > limit or crc32(view[start:end]) != found:
+        return _Parsed(is_live, None, limit)
+    lane = view[text : text + lane_bytes].decode(errors="replace")
+    return _Parsed(is_live, Record(event_id, lane, view[text + lane_bytes : end], bool(kind), accepted_at), end)
 
 
 class Journal:
     """A journal that this process writes. Not thread-safe: the spool holds a lock around it."""
 
     def __init__(self, fd: int, text: bytes, segment_bytes: int = SEGMENT_BYTES) -> None:
-        """Lay out the (empty) file open as `fd`, which becomes the journal's own."""
+        """Lay out the (empty) file open as `fd`, which becomes the journal's own. Raises `OSError`."""
         self.segment_bytes = segment_bytes
-        size = _PAGE + 2 * segment_bytes
+        size = PAGE_BYTES + 2 * segment_bytes
         self._fd = fd
         try:
             _allocate(fd, size)
@@ -82,174 +99,194 @@ class Journal:
         except BaseException:
             os.close(fd)
             raise
-        self._map[: _FILE.size + len(text)] = _FILE.pack(_MAGIC, SCHEMA, segment_bytes, 0, len(text)) + text
-        self._active = 0
-        self._tail = self._end = 0
+        head = _FILE.pack(_MAGIC, SCHEMA, segment_bytes, len(text)) + text
+        head += _CHECK.pack(crc32(head))
+        self._map[: len(head)] = head
         # Where each event that is alive stands: one table for each segment, in the order of their ids.
-        self.live: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.letters: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._live: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._letters: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.sealed: int | None = None
+        self._begin(0)
 
-    def start(self, first_id: int) -> None:
-        """Begin the first segment. Events get ids from `first_id` on."""
-        self._begin(0, first_id)
-
-    def _begin(self, segment: int, first_id: int) -> None:
-        base = _PAGE + segment * self.segment_bytes
-        _FIRST.pack_into(self._map, base, first_id)
-        self._active, self._tail, self._end = segment, base + _FIRST.size, base + self.segment_bytes
+    def _begin(self, segment: int) -> None:
+        base = PAGE_BYTES + segment * self.segment_bytes
+        self._active, self._base = segment, base
+        self._tail, self._end = base + _LAST.size, base + self.segment_bytes
 
     def could_fit(self, payload_bytes: int, records: int) -> bool:
         """Whether so much could ever be written here at once."""
-        return payload_bytes + records * _RECORD.size <= self.segment_bytes - _FIRST.size
+        return payload_bytes + records * _RECORD_BYTES <= self.segment_bytes - _LAST.size
 
     def has_room(self, payload_bytes: int, records: int) -> bool:
         """Whether so many records with so many bytes of lanes and bodies fit behind the last one."""
-        return self._tail + payload_bytes + records * _RECORD.size <= self._end
+        return self._tail + payload_bytes + records * _RECORD_BYTES <= self._end
 
     def append(self, event_id: int, lane: bytes, body: bytes, is_letter: bool, accepted_at: float) -> None:
-        """Write a record, for which there is room."""
-        payload = lane + body
+        """Write a record, for which there is room. Ids grow."""
+        payload = _payload(event_id, lane, body, is_letter, accepted_at)
         at = self._tail
-        end = at + _RECORD.size + len(payload)
-        head = _RECORD.pack(
-            _MARK, _LIVE, is_letter, len(lane), len(body), _checksum(event_id, payload), event_id, accepted_at
-        )
-        self._map[at:end] = head + payload
+        end = at + _START.size + len(payload)
+        self._map[at:end] = _START.pack(_MARK, _SETTLED, crc32(payload)) + payload
+        self._map[at + _STATE_AT] = _LIVE
+        _LAST.pack_into(self._map, self._base, event_id)
         self._tail = end
-        (self.letters if is_letter else self.live)[self._active][event_id] = at
+        (self._letters if is_letter else self._live)[self._active][event_id] = at
 
-    def switch(self, next_id: int) -> bool:
+    def switch(self) -> bool:
         """Seal the segment that is full and go on in the other. `False` while that is still sealed."""
         if self.sealed is not None:
             return False
         self.sealed = self._active
-        self._begin(1 - self._active, next_id)
+        self._begin(1 - self._active)
         return True
+
+    def sealed_ids(self) -> list[int]:
+        """The ids of all that is alive in the sealed segment, in order."""
+        assert self.sealed is not None
+        return sorted((*self._live[self.sealed], *self._letters[self.sealed]))
 
     def unseal(self) -> None:
         """Forget the sealed segment: all that was alive in it is elsewhere now."""
         assert self.sealed is not None
-        self.live[self.sealed].clear()
-        self.letters[self.sealed].clear()
-        # Records of before have smaller ids than any that can come.
-        _FIRST.pack_into(self._map, _PAGE + self.sealed * self.segment_bytes, (1 << 64) - 1)
+        _LAST.pack_into(self._map, PAGE_BYTES + self.sealed * self.segment_bytes, 0)
+        for table in (self._live[self.sealed], self._letters[self.sealed]):
+            for at in table.values():
+                self._map[at + _STATE_AT] = _SETTLED
+            table.clear()
         self.sealed = None
 
     def read(self, event_id: int) -> Record | None:
-        """Return an event or a letter that is alive here."""
-        at = next((table[event_id] for table in (*self.live, *self.letters) if event_id in table), None)
-        if at is None:
-            return None
-        parsed = _parse(self._map, at)
-        if parsed is None:
-            msg = f"event {event_id:x} in the journal has changed since it was written: is another program using it?"
-            raise SpoolCorrupt(msg)
-        return parsed[0]
+        """Return an event or a letter that is alive here, and as it was written."""
+        for table in (*self._live, *self._letters):
+            at = table.get(event_id)
+            if at is not None:
+                return _parse(self._map, at, len(self._map)).record
+        return None
 
     def strike(self, event_id: int) -> bool:
         """Strike off an event or a letter; `False` if it is not alive here."""
-        at = next((table.pop(event_id) for table in (*self.live, *self.letters) if event_id in table), None)
-        if at is None:
-            return False
-        self._map[at + _STATE_AT] = _SETTLED
-        return True
+        for table in (*self._live, *self._letters):
+            at = table.pop(event_id, None)
+            if at is not None:
+                self._map[at + _STATE_AT] = _SETTLED
+                return True
+        return False
 
     def holds(self, event_id: int) -> bool:
         """Whether this event is alive here."""
-        return any(event_id in table for table in self.live)
+        return any(event_id in table for table in self._live)
+
+    def letters(self) -> list[Record]:
+        """The letters that are here and as they were written, the oldest first."""
+        ids = sorted((*self._letters[0], *self._letters[1]))
+        return [record for event_id in ids if (record := self.read(event_id)) is not None]
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is alive here."""
-        return not any((*self.live, *self.letters))
+        return not any((*self._live, *self._letters))
 
     @property
     def oldest(self) -> int | None:
         """The id of the oldest event that is alive."""
-        firsts = [next(iter(live)) for live in self.live if live]
+        firsts = [next(iter(live)) for live in self._live if live]
         return min(firsts) if firsts else None
 
     def sync(self) -> None:
-        """Wait until what is written would survive a power cut."""
-        self._map.flush()
+        """Wait until what is written would survive a power cut. Other threads go on meanwhile."""
+        if hasattr(os, "fdatasync"):  # on Linux it writes mapped pages too; mmap.flush would hold the interpreter lock
+            os.fdatasync(self._fd)
+        else:  # pragma: no cover - macOS
+            self._map.flush()
+            os.fsync(self._fd)
 
     def close(self) -> None:
         """Let go of the file, which stays as it is."""
-        self._map.close()
+        with contextlib.suppress(BufferError):  # in a child that was forked in the middle of something
+            self._map.close()
         os.close(self._fd)
 
 
 def _allocate(fd: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, size)
-        return
-    for at in range(0, size, _PAGE):  # pragma: no cover - macOS
-        os.pwrite(fd, bytes(_PAGE), at)
+    with contextlib.suppress(AttributeError):  # macOS has no such call
+        try:
+            os.posix_fallocate(fd, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in _NO_FALLOCATE:
+                raise
+    for at in range(0, size, PAGE_BYTES):
+        os.pwrite(fd, bytes(min(PAGE_BYTES, size - at)), at)
+
+
+class Header(NamedTuple):
+    """What the first page of a journal says."""
+
+    text: bytes  # of the owner
+    schema: int
+    segment_bytes: int
 
 
 class Recovered(NamedTuple):
     """What was found in the journal of a process that is gone."""
 
-    text: bytes | None  # what the header says of the owner; None if the header is damaged
-    schema: int | None
     records: list[Record]  # alive, the oldest first
     last_id: int
     damaged: bool
 
 
+def read_header(data: bytes) -> Header | None:
+    """Read the first page of a journal; `None` if it is damaged."""
+    if len(data) < _FILE.size:
+        return None
+    magic, schema, segment_bytes, text_bytes = _FILE.unpack_from(data)
+    end = _FILE.size + text_bytes
+    if magic != _MAGIC or end + _CHECK.size > min(len(data), PAGE_BYTES):
+        return None
+    if _CHECK.unpack_from(data, end)[0] != crc32(data[:end]):
+        return None
+    return Header(data[_FILE.size : end], schema, segment_bytes)
+
+
 def recover(data: bytes) -> Recovered:
     """Read what is alive in the bytes of a journal, past any damage."""
-    text, schema, segment_bytes = _read_header(data)
-    records: dict[int, Record] = {}
-    last_id, damaged = 0, text is None
-    firsts = [0, 0]
-    if segment_bytes:
-        ends = [_PAGE + segment_bytes, _PAGE + 2 * segment_bytes]
-        firsts = [_first_id(data, end - segment_bytes) for end in ends]
-        damaged = damaged or len(data) < ends[1]
+    header = read_header(data)
+    if header is None:  # where the second segment begins is unknown, and its records are found all the same
+        damaged, segments = True, [(PAGE_BYTES, len(data))]
     else:
-        ends = [len(data), len(data)]
-    last_id = max([0, *(first for first in firsts if first < 1 << 63)])
-    for at, parsed in _scan(data):
-        first = firsts[0] if at < ends[0] else firsts[1]
-        if parsed is None:
-            damaged = damaged or _claims_to_be_current(data, at, first)
-        elif parsed[0].id >= first:
-            last_id = max(last_id, parsed[0].id)
-            if parsed[1]:
-                records[parsed[0].id] = parsed[0]
-    return Recovered(text, schema, [records[key] for key in sorted(records)], last_id, damaged)
+        ends = [PAGE_BYTES + header.segment_bytes, PAGE_BYTES + 2 * header.segment_bytes]
+        damaged = len(data) < ends[1]
+        segments = [(PAGE_BYTES, min(ends[0], len(data))), (ends[0], min(ends[1], len(data)))]
+    records: dict[int, Record] = {}
+    last_id = 0
+    for base, limit in segments:
+        segment = _read_segment(data, base, limit)
+        records.update((record.id, record) for record in segment.records)
+        last_id = max(last_id, segment.last_id)
+        damaged = damaged or segment.damaged
+    return Recovered([records[key] for key in sorted(records)], last_id, damaged)
 
 
-def _scan(data: bytes) -> Iterator[tuple[int, tuple[Record, bool, int] | None]]:
-    at = data.find(_MARK)
+def _read_segment(data: bytes, base: int, limit: int) -> Recovered:
+    """Read one segment; what cannot be read of this round counts as damage, older rounds do not."""
+    last = _LAST.unpack_from(data, base)[0] if base + _LAST.size <= limit else 0
+    records, newest, damaged = [], 0, False
+    expected = base + _LAST.size
+    for at, parsed in _scan(data, expected, limit):
+        if parsed.record is None:
+            damaged = damaged or parsed.is_live
+            continue
+        event_id = parsed.record.id
+        damaged = damaged or (at > expected and (parsed.is_live or newest < event_id <= last))
+        newest, expected = max(newest, event_id), parsed.end
+        if parsed.is_live:
+            records.append(parsed.record)
+    return Recovered(records, newest, damaged or newest < last)
+
+
+def _scan(data: bytes, at: int, limit: int) -> Iterator[tuple[int, _Parsed]]:
+    at = data.find(_MARK, at, limit)
     while at >= 0:
-        try:
-            parsed = _parse(data, at)
-        except UnicodeDecodeError:  # pragma: no cover - needs a checksum that fits by chance
-            parsed = None
+        parsed = _parse(data, at, limit)
         yield at, parsed
-        at = data.find(_MARK, parsed[2] if parsed else at + 1)
-
-
-def _first_id(data: bytes, base: int) -> int:
-    return int(_FIRST.unpack_from(data, base)[0]) if base + _FIRST.size <= len(data) else 0
-
-
-def _claims_to_be_current(data: bytes, at: int, first: int) -> bool:
-    """Whether a damaged record says that it is of this round; an older one may be half overwritten."""
-    if at + _RECORD.size > len(data):
-        return True
-    return bool(_RECORD.unpack_from(data, at)[6] >= first)
-
-
-def _read_header(data: bytes) -> tuple[bytes | None, int | None, int]:
-    """Return the owner's text, the schema and the bytes of a segment (0 if they cannot be known)."""
-    if len(data) < _FILE.size:
-        return None, None, 0
-    magic, schema, segment_bytes, _, text_bytes = _FILE.unpack_from(data)
-    text = data[_FILE.size : _FILE.size + text_bytes]
-    if magic != _MAGIC or text_bytes > _PAGE - _FILE.size or not 1024 <= segment_bytes <= 1 << 30:
-        return None, None, 0
-    return text, schema, segment_bytes
+        at = data.find(_MARK, parsed.end if parsed.record else at + 1, limit)

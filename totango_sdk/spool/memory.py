@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolFull
-from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner
+from ..log import tell_once
+from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner, letter_of, refused_letter
 from .lanes import Lanes
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class MemorySpool:
                 raise SpoolFull(msg)
             for item in items:
                 if item.is_letter:
-                    self._add_letter(item, now)
+                    self._add_letter(refused_letter(self._next_id, item.body, now))
                 else:
                     self._events[self._next_id] = item, now
                     self._fresh.append(self._next_id)
@@ -64,20 +65,11 @@ class MemorySpool:
             self._accepted += len(items)
             return f"{self._next_id - 1:x}"
 
-    def _add_letter(self, item: Item, now: float) -> None:
-        import json
-
-        told = json.loads(item.body)
-        letter = DeadLetter(
-            id=f"{self._next_id:x}",
-            reason=told["reason"],
-            input=told["input"],
-            problems=tuple(told["problems"]),
-            accepted_at=now,
-            dead_at=now,
-        )
-        self._letters.append(letter)
+    def _add_letter(self, letter: DeadLetter) -> None:
         self._dead += 1
+        if len(self._letters) == _MOST_LETTERS:
+            tell_once("letters", f"more than {_MOST_LETTERS} dead letters: the oldest in memory are forgotten")
+        self._letters.append(letter)
 
     def lease(self, limit: int, now: float) -> list[Leased]:
         """Take out what is due; see `Spool.lease`."""
@@ -107,16 +99,15 @@ class MemorySpool:
                     self._bury(event, reason)
 
     def _bury(self, event: Leased, reason: str) -> None:
-        self._dead += 1
-        letter = DeadLetter(
-            id=f"{event.id:x}",
+        letter = letter_of(
+            event.id,
             reason=reason,
             body=event.body,
             attempts=event.attempts + 1,
             accepted_at=event.accepted_at,
             dead_at=time.time(),
         )
-        self._letters.append(letter)
+        self._add_letter(letter)
 
     def next_due(self) -> float | None:
         """When the next event may go; see `Spool.next_due`."""
@@ -152,7 +143,8 @@ class MemorySpool:
     def letters(self) -> Iterator[DeadLetter]:
         """The last 10,000 dead letters, the oldest first."""
         with self._lock:
-            yield from list(self._letters)
+            letters = list(self._letters)
+        yield from letters
 
     def before_fork(self) -> None:
         """Wait until no thread is in the middle of something."""

@@ -6,31 +6,34 @@ Only one process ever has it open, and one thread at a time uses it (the spool h
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from zlib import crc32
 
-from ..errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked, shown
-from .base import DeadLetter, Owner
-from .journal import Record
-from .paths import create_file, remove_file
+from ..errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked
+from .base import DeadLetter, Owner, letter_of, refused_letter
+from .journal import Record, checksum
+from .paths import create_file, disk_error, put_in_place, remove_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 SCHEMA = 1
 _APPLICATION = 0x546F7447  # "TotG"
-_PAGE_BYTES = 4096
+PAGE_BYTES = 4096
 _CACHE_KIB = 2048
-_CHECKPOINT_PAGES = 2000
+_CHECKPOINT_PAGES = 1000
 _LOW_BITS = 0xFFFFFFFF
+_FETCHED = 500  # the oldest SQLite takes 999 parameters
+_VERSION_AT = 60  # in the header of the file, big-endian
 _TABLES = """
 CREATE TABLE events (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, body BLOB NOT NULL, accepted_at REAL NOT NULL,
                      checksum INTEGER NOT NULL);
 CREATE TABLE dead (id INTEGER PRIMARY KEY, body BLOB, refused BLOB, reason TEXT NOT NULL,
-                   attempts INTEGER NOT NULL, accepted_at REAL NOT NULL, dead_at REAL NOT NULL);
+                   attempts INTEGER NOT NULL, accepted_at REAL NOT NULL, dead_at REAL NOT NULL,
+                   checksum INTEGER NOT NULL);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value);
 """
 
@@ -39,66 +42,75 @@ class SpoolForeign(SpoolError):
     """A spool that is not ours to touch: of a newer version, or of another service."""
 
 
-_SUFFIXES = ("", "-wal", "-shm", "-journal")
+SUFFIXES = ("", "-wal", "-shm", "-journal")
+
+# SQLite keeps a table of its locks by device and inode. A fork copies that table with the parent's
+# locks in it, and the child would find a file that it adopts from its dead parent locked for ever.
+_inherited: set[tuple[int, int]] = set()
+
+
+def letter_checksum(event_id: int, kept: bytes | None) -> int:
+    """Return what shows whether a dead letter is as it was stored."""
+    return crc32(kept or b"", event_id & _LOW_BITS)
 
 
 class Database:
     """The events and dead letters of one spool file."""
 
     def __init__(self, path: str, owner: Owner, *, durability: str, quota_bytes: int) -> None:
-        """Open or make the file. Raises `SpoolCorrupt` if it is damaged or of a newer version."""
+        """Open the file. Raises `SpoolCorrupt` if it is damaged, and `SpoolForeign`."""
         self.path = path
-        new = not os.path.exists(path)
-        for suffix in _SUFFIXES[:3] if new else ():
-            # SQLite would make -wal and -shm readable by others under the usual umask.
-            with contextlib.suppress(FileExistsError):
-                os.close(create_file(path + suffix))
-        with _translated(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        _check_version(path)
+        with _translated(path), os_translated(path):
+            status = os.stat(path)
+            self.key = (status.st_dev, status.st_ino)
+            self._db = _connect(path, own_locks=self.key not in _inherited)
         try:
-            self._prepare(owner, durability, quota_bytes)
+            with _translated(path):
+                self._prepare(durability, quota_bytes)
+                self._check(owner)
+            self.waiting = self._count("events")
+            self.dead = self._count("dead")
         except BaseException:
-            self._db.close()
+            self.close(remove=False)
             raise
-        self.waiting = self._count("events")
-        self.dead = self._count("dead")
 
-    def _prepare(self, owner: Owner, durability: str, quota_bytes: int) -> None:
-        with _translated(self.path):
-            run = self._db.execute
-            run("PRAGMA locking_mode=EXCLUSIVE")
-            version = run("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA:
-                msg = (
-                    f"{self.path} was written by a newer version (schema {version}; this one knows {SCHEMA}), "
-                    "so it is left alone: upgrade totango-sdk to deliver it"
-                )
-                raise SpoolForeign(msg)
-            run("PRAGMA journal_mode=WAL")
-            run(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
-            run("PRAGMA wal_autocheckpoint=0")
-            run(f"PRAGMA cache_size=-{_CACHE_KIB}")
-            run(f"PRAGMA max_page_count={max(quota_bytes // _PAGE_BYTES, 16)}")
-            if version == 0:
-                self._create(owner)
-            elif run("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-                msg = f"{self.path} is not a spool: another program made it"
-                raise SpoolCorrupt(msg)
-            elif run("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                msg = f"{self.path} is damaged"
-                raise SpoolCorrupt(msg)
-            found = Owner(*(self._meta(name) for name in Owner._fields))
+    def _prepare(self, durability: str, quota_bytes: int) -> None:
+        for pragma in (
+            "locking_mode=EXCLUSIVE",  # before the first look at the file, or SQLite makes an index of the log
+            f"page_size={PAGE_BYTES}",
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if durability == 'power' else 'NORMAL'}",
+            "wal_autocheckpoint=0",
+            f"cache_size=-{_CACHE_KIB}",
+            f"max_page_count={max(quota_bytes // PAGE_BYTES, 16)}",
+        ):
+            self._db.execute(f"PRAGMA {pragma}")
+
+    def _check(self, owner: Owner) -> None:
+        version, application, sound = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("user_version", "application_id", "quick_check(1)")
+        )
+        _check_known(self.path, version)
+        told = {name: self._meta(name) for name in (*Owner._fields, "checksum")}
+        found = Owner(str(told["service_id"]), str(told["endpoint"]))
+        if (version, application, sound, told["checksum"]) != (SCHEMA, _APPLICATION, "ok", _owner_checksum(found)):
+            msg = f"{self.path} is damaged, or another program made it"
+            raise SpoolCorrupt(msg)
         if found != owner:
             msg = f"{self.path} has events for {found.service_id} at {found.endpoint}, not for {owner.service_id}"
             raise SpoolForeign(msg)
 
-    def _create(self, owner: Owner) -> None:
-        with self._transaction():
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
-            self._db.executemany("INSERT INTO meta VALUES (?, ?)", owner._asdict().items())
-            self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-            self._db.execute(f"PRAGMA user_version={SCHEMA}")
+    @classmethod
+    def create(cls, path: str, owner: Owner, *, durability: str) -> None:
+        """Make the file, complete or not at all. Raises `SpoolFull`."""
+        draft = f"{path}.draft"
+        try:
+            make_draft(draft, owner)
+            put_in_place(draft, path, durability)
+        except OSError as error:
+            raise disk_error(path, error) from None
 
     def _meta(self, name: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
@@ -120,97 +132,105 @@ class Database:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def insert(self, records: Iterable[Record]) -> None:
-        """Add what the journal held; what is here already is left as it is. Raises `SpoolFull`."""
-        events, letters = [], []
+    def insert(self, records: Iterable[Record], damaged: Iterable[int] = ()) -> None:
+        """Add what the journal held; what is here already is left as it is. Raises `SpoolFull`.
+
+        The `damaged` get a row that no fetch gives back, so that they are found lost in their turn.
+        """
+        events = [(event_id, "", b"", 0.0, -1) for event_id in damaged]
+        letters = []
         for record in records:
             if record.is_letter:
-                letters.append((record.id, None, record.body, _reason_of(record.body), 0, record.accepted_at))
+                letter = refused_letter(record.id, record.body, record.accepted_at)
+                letters.append(_refused_row(letter.reason, record))
             else:
-                checksum = crc32(record.body, record.id & _LOW_BITS)
-                events.append((record.id, record.lane, record.body, record.accepted_at, checksum))
+                events.append(_event_row(record))
         with self._transaction():
-            before = self._db.total_changes
-            self._db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)", events)
-            added = self._db.total_changes - before
-            self._add_dead((*letter, letter[-1]) for letter in letters)
-            added_dead = self._db.total_changes - before - added
+            added = self._changes(_ADD_EVENT, events)
+            added_dead = self._changes(_ADD_DEAD, letters)
         self.waiting += added
         self.dead += added_dead
 
-    def _add_dead(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        self._db.executemany("INSERT OR IGNORE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    def _changes(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Run a statement for each row, and return how many rows of the table it has changed."""
+        before = self._db.total_changes
+        self._db.executemany(statement, rows)
+        return self._db.total_changes - before
 
     def after(self, event_id: int, limit: int) -> list[tuple[int, str]]:
         """Return the next events behind this id, with their lanes, in order."""
+        return self._all("SELECT id, lane FROM events WHERE id > ? ORDER BY id LIMIT ?", (event_id, limit))
+
+    def ids_after(self, event_id: int) -> list[int]:
+        """Return the ids of all events behind this one."""
+        return [row[0] for row in self._all("SELECT id FROM events WHERE id > ?", (event_id,))]
+
+    def _all(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with _translated(self.path):
-            query = "SELECT id, lane FROM events WHERE id > ? ORDER BY id LIMIT ?"
-            return self._db.execute(query, (event_id, limit)).fetchall()
+            return self._db.execute(query, parameters).fetchall()
 
     def fetch(self, ids: Sequence[int]) -> dict[int, tuple[bytes, float]]:
         """Return bodies and times of acceptance, of those that are as they were stored."""
-        marks = ",".join("?" * len(ids))
-        with _translated(self.path):
-            query = f"SELECT id, body, accepted_at, checksum FROM events WHERE id IN ({marks})"
-            rows = self._db.execute(query, ids).fetchall()
-        return {row[0]: (row[1], row[2]) for row in rows if _intact(row[0], row[1], row[3])}
+        found = {}
+        for at in range(0, len(ids), _FETCHED):
+            some = ids[at : at + _FETCHED]
+            marks = ",".join("?" * len(some))
+            rows = self._all(f"SELECT {_EVENT_COLUMNS} FROM events WHERE id IN ({marks})", some)
+            records = [record for row in rows if (record := intact_record(*row)) is not None]
+            found.update({record.id: (record.body, record.accepted_at) for record in records})
+        return found
 
     def strike(self, ids: Sequence[int]) -> None:
         """Delete events that were delivered. Raises `SpoolFull` where the disk has no room even for that."""
         with self._transaction():
-            before = self._db.total_changes
-            self._db.executemany("DELETE FROM events WHERE id=?", ((event_id,) for event_id in ids))
-            gone = self._db.total_changes - before
+            gone = self._changes("DELETE FROM events WHERE id=?", ((event_id,) for event_id in ids))
         self.waiting -= gone
 
-    def bury(self, rows: Sequence[tuple[int, bytes, str, int, float, float]]) -> None:
-        """Move events to the dead: id, body, reason, attempts, accepted at, dead at."""
+    def bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
+        """Move an event to the dead: id, body, reason, attempts, accepted at, dead at. Raises `SpoolFull`."""
+        event_id, body = row[:2]
         with self._transaction():
-            self._add_dead((row[0], row[1], None, *row[2:]) for row in rows)
-            before = self._db.total_changes
-            self._db.executemany("DELETE FROM events WHERE id=?", ((row[0],) for row in rows))
-            gone = self._db.total_changes - before
+            gone = self._changes("DELETE FROM events WHERE id=?", [(event_id,)])
+            kept = (event_id, body, None, *row[2:], letter_checksum(event_id, body))
+            added = self._changes(_ADD_DEAD, [kept])
         self.waiting -= gone
-        self.dead += len(rows)
+        self.dead += added
 
-    def oldest(self) -> tuple[int, float] | None:
-        """Return the id and the time of acceptance of the oldest event."""
+    def buried(self, ids: Iterable[int]) -> set[int]:
+        """Return those of these events that are dead already."""
         with _translated(self.path):
-            query = "SELECT id, accepted_at FROM events ORDER BY id LIMIT 1"
-            row: tuple[int, float] | None = self._db.execute(query).fetchone()
-        return row
+            query = "SELECT 1 FROM dead WHERE id=?"
+            return {event_id for event_id in ids if self._db.execute(query, (event_id,)).fetchone()}
+
+    def oldest(self, skipped: Container[int] = ()) -> tuple[int, float] | None:
+        """Return the id and the time of acceptance of the oldest event that is not skipped."""
+        with _translated(self.path):
+            rows = self._db.execute("SELECT id, accepted_at FROM events ORDER BY id")
+            return next((row for row in rows if row[0] not in skipped), None)
 
     def last_id(self) -> int:
         """Return the largest id that is here, 0 if there is none."""
-        with _translated(self.path):
-            query = "SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM dead), 0))"
-            return int(self._db.execute(query).fetchone()[0])
+        query = "SELECT max(coalesce((SELECT max(id) FROM events), 0), coalesce((SELECT max(id) FROM dead), 0))"
+        return int(self._all(query)[0][0])
 
     def letters(self) -> list[DeadLetter]:
         """Return the dead letters, the oldest first."""
-        with _translated(self.path):
-            rows = self._db.execute(
-                "SELECT id, body, refused, reason, attempts, accepted_at, dead_at FROM dead ORDER BY id"
-            ).fetchall()
-        return [letter_of(*row) for row in rows]
+        return [_letter(row) for row in self.raw_letters()]
 
     def raw_letters(self) -> list[tuple[Any, ...]]:
         """Return the dead letters as `add_letters` of another database takes them."""
-        with _translated(self.path):
-            return self._db.execute("SELECT * FROM dead ORDER BY id").fetchall()
+        return self._all("SELECT * FROM dead ORDER BY id")
 
     def add_letters(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Take over the dead letters of another database."""
+        """Take over the dead letters of another database. Raises `SpoolFull`."""
         with self._transaction():
-            before = self._db.total_changes
-            self._add_dead(rows)
-            added = self._db.total_changes - before
+            added = self._changes(_ADD_DEAD, rows)
         self.dead += added
 
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the file, once it is long enough to be worth it."""
-        with _translated(self.path), contextlib.suppress(OSError):
-            if os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
+        with _translated(self.path), os_translated(self.path):
+            if os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_PAGES * PAGE_BYTES:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self, *, remove: bool) -> None:
@@ -220,69 +240,140 @@ class Database:
         if remove:
             remove_database(self.path)
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """What a forked child must never touch, not even to close it."""
+    def disown(self) -> sqlite3.Connection:
+        """Return what a forked child must never touch, not even to close it; the file is its parent's."""
+        _inherited.add(self.key)
         return self._db
 
 
-def _intact(event_id: int, body: object, checksum: int) -> bool:
-    # SQLite has no checksums of its own: a flipped bit in a body would be sent as it is.
-    return isinstance(body, bytes) and crc32(body, event_id & _LOW_BITS) == checksum
+def make_draft(path: str, owner: Owner, events: Iterable[Record] = (), letters: Sequence[tuple[Any, ...]] = ()) -> None:
+    """Make a whole database in one file, without a log beside it."""
+    remove_database(path)
+    try:
+        # SQLite gives the files that it makes beside this one the same rights.
+        os.close(create_file(path))
+        with _translated(path), contextlib.closing(_connect(path, own_locks=False)) as db:
+            # Not synced yet, and without a rollback: a draft that is not finished is thrown away.
+            for pragma in (
+                "locking_mode=EXCLUSIVE",
+                f"page_size={PAGE_BYTES}",
+                "journal_mode=MEMORY",
+                "synchronous=OFF",
+            ):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("BEGIN")
+            for statement in _TABLES.split(";"):
+                db.execute(statement)
+            meta = {**owner._asdict(), "checksum": _owner_checksum(owner)}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            db.executemany(_ADD_EVENT, (_event_row(record) for record in events))
+            db.executemany(_ADD_DEAD, letters)
+            db.execute(f"PRAGMA application_id={_APPLICATION}")
+            db.execute(f"PRAGMA user_version={SCHEMA}")
+            db.execute("COMMIT")
+    except BaseException:
+        remove_database(path)
+        raise
 
 
-def remove_database(path: str) -> None:
-    """Remove a database with all that belongs to it."""
-    for suffix in _SUFFIXES:
-        remove_file(path + suffix)
+def _owner_checksum(owner: Owner) -> int:
+    return crc32("\n".join(owner).encode())
 
 
-def letter_of(
-    event_id: int,
-    body: bytes | None,
-    refused: bytes | None,
-    reason: str,
-    attempts: int,
-    accepted_at: float,
-    dead_at: float,
-) -> DeadLetter:
-    """Return the dead letter that is stored so; `refused` is JSON of the caller's input and problems."""
-    told: dict[str, Any] = {}
-    if refused is not None:
-        with contextlib.suppress(ValueError):
-            told = json.loads(refused)
-    return DeadLetter(
-        id=f"{event_id:x}",
-        reason=reason,
+def _connect(path: str, *, own_locks: bool) -> sqlite3.Connection:
+    vfs = "" if own_locks else "?vfs=unix-none"  # the lock file is lock enough
+    return sqlite3.connect(
+        f"file:{quote(path)}{vfs}", uri=True, isolation_level=None, check_same_thread=False, timeout=0
+    )
+
+
+def _check_version(path: str) -> None:
+    """Leave a file of a newer version as it is: opening it would change it already."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        header = file.read(_VERSION_AT + 4)
+        if header.startswith(b"SQLite format 3") and len(header) == _VERSION_AT + 4:
+            _check_known(path, int.from_bytes(header[_VERSION_AT:], "big"))
+
+
+def _check_known(path: str, version: int) -> None:
+    if version > SCHEMA:
+        msg = (
+            f"{path} was written by a newer version (schema {version}; this one knows {SCHEMA}), "
+            "so it is left alone: upgrade totango-sdk to deliver it"
+        )
+        raise SpoolForeign(msg)
+
+
+_ADD_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?)"
+_ADD_DEAD = "INSERT OR IGNORE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_EVENT_COLUMNS = "id, lane, body, accepted_at, checksum"
+
+
+def intact_record(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> Record | None:
+    """Return what a row holds, if it is as it was stored: SQLite has no checksums of its own."""
+    types = isinstance(event_id, int) and isinstance(body, bytes) and isinstance(accepted_at, float)
+    if not types or not isinstance(lane, str):
+        return None
+    record = Record(event_id, lane, body, is_letter=False, accepted_at=accepted_at)
+    return record if checksum(record) == found else None
+
+
+def _event_row(record: Record) -> tuple[int, str, bytes, float, int]:
+    return record.id, record.lane, record.body, record.accepted_at, checksum(record)
+
+
+def _refused_row(reason: str, record: Record) -> tuple[Any, ...]:
+    at = record.accepted_at
+    return (record.id, None, record.body, reason, 0, at, at, letter_checksum(record.id, record.body))
+
+
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    event_id, body, refused, reason, attempts, accepted_at, dead_at, found = row
+    if letter_checksum(event_id, body if refused is None else refused) != found:
+        body, refused, reason = None, None, f"{reason} (what was kept of it is damaged)"
+    return letter_of(
+        event_id,
         body=body,
-        input=told.get("input"),
-        problems=tuple(told.get("problems", ())),
+        refused=refused,
+        reason=reason,
         attempts=attempts,
         accepted_at=accepted_at,
         dead_at=dead_at,
     )
 
 
-def _reason_of(refused: bytes) -> str:
-    try:
-        return str(json.loads(refused)["reason"])
-    except (ValueError, KeyError, TypeError):
-        return f"unreadable: {shown(refused)}"
+def remove_database(path: str) -> None:
+    """Remove a database with all that belongs to it."""
+    for suffix in SUFFIXES:  # the file first: SQLite ignores a log without it, but not a file without its log
+        remove_file(path + suffix)
 
 
 _FULL = (SpoolFull, "free space on the disk, or raise the quota")
 _LOCKED = (SpoolLocked, "another program has it open; close that")
 _DENIED = (SpoolError, "give this user the right to read and write it")
-# Everything else that SQLite says of its file means that the file is not what we wrote.
+_DAMAGED = (SpoolCorrupt, "it is damaged")
+# What SQLite says of its file, by its primary codes and some of its extended ones.
 _KINDS: dict[int, tuple[type[SpoolError], str]] = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_IOERR_READ: _DAMAGED,
+    sqlite3.SQLITE_IOERR_SHORT_READ: _DAMAGED,
+    sqlite3.SQLITE_IOERR_CORRUPTFS: _DAMAGED,
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_CANTOPEN: _DENIED,
     sqlite3.SQLITE_PERM: _DENIED,
     sqlite3.SQLITE_READONLY: _DENIED,
+    sqlite3.SQLITE_AUTH: _DENIED,
+    # Our statements are right, so it is the file that is not what we wrote.
+    sqlite3.SQLITE_ERROR: _DAMAGED,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: _DAMAGED,
+    sqlite3.SQLITE_MISMATCH: _DAMAGED,
+    sqlite3.SQLITE_FORMAT: _DAMAGED,
 }
+_OTHER = (SpoolError, "see what SQLite says")
 
 
 @contextlib.contextmanager
@@ -291,29 +382,19 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        primary = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
-        kind, advice = _KINDS.get(primary, (SpoolCorrupt, "it is damaged"))
+        if isinstance(error, sqlite3.ProgrammingError):  # of ours, not of the file
+            kind, advice = _OTHER
+        else:  # without a code it is text that is not UTF-8
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            kind, advice = _KINDS.get(code) or _KINDS.get(code & 0xFF) or _OTHER
         msg = f"{path} cannot be used ({error}): {advice}"
         raise kind(msg) from error
 
 
-def salvage(path: str) -> list[Record]:
-    """Return the events that can still be read from a damaged database, each as it was stored."""
-    found: dict[int, Record] = {}
-    with contextlib.suppress(sqlite3.Error, OSError):
-        db = sqlite3.connect(path, isolation_level=None)
-        try:
-            for order in ("ASC", "DESC"):  # damage in the middle stops each way at one end of it
-                with contextlib.suppress(sqlite3.Error):
-                    found.update(_readable(db, order))
-        finally:
-            db.close()
-    return [found[key] for key in sorted(found)]
-
-
-def _readable(db: sqlite3.Connection, order: str) -> Iterator[tuple[int, Record]]:
-    query = f"SELECT id, lane, body, accepted_at, checksum FROM events ORDER BY id {order}"
-    with contextlib.suppress(sqlite3.Error):
-        for event_id, lane, body, accepted_at, checksum in db.execute(query):
-            if isinstance(lane, str) and isinstance(accepted_at, float) and _intact(event_id, body, checksum):
-                yield event_id, Record(event_id, lane, body, is_letter=False, accepted_at=accepted_at)
+@contextlib.contextmanager
+def os_translated(path: str) -> Iterator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error) from None

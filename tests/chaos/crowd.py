@@ -1,0 +1,87 @@
+"""Row 15: two hundred busy threads, and a regular expression that holds the interpreter."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from .collector import Collector
+from .drive import make_client, stats_of
+from .hosts import Site, finish, python
+from .kills import check_finish, check_sums
+from .ledger import Ledger, read
+from .oracle import Row, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MOST_GROWTH_MB = 64  # of which 200 threads and 2 MB of journal are a part
+
+
+def crowded(directory: Path, *, threads: int = 200, each: int = 50) -> Row:
+    """So many threads track and compute, while one holds the interpreter for tenths of a second."""
+    with Collector() as collector:
+        site = Site(directory, collector)
+        config = site.config(threads=threads, each=each)
+        ended = finish(python("-m", "chaos.crowd", json.dumps(config)), 240)
+        last = site.finish()
+        obligations = read(site.ledger)
+        row = judge(f"{threads} busy threads", "15", obligations, collector.arrivals(), bound=0)
+    row.require(ended.code == 0, f"the host ended with {ended.code}: {ended.log[-800:]}")
+    row.require(row.events == threads * each + 1, f"{row.events} of {threads * each + 1} accepted")
+    row.require(ended.report.get("flushed"), f"not delivered: {ended.report.get('stats')}")
+    grown = ended.report.get("grown_mb", 0.0)
+    row.require(grown < _MOST_GROWTH_MB, f"the process grew by {grown:.0f} MB")
+    micros = sorted(each.micros for each in obligations if each.stream != "fresh")
+    p50, p99 = (micros[len(micros) * part // 100] / 1000 for part in (50, 99))
+    row.note = f"p50 {p50:.2f} ms, p99 {p99:.2f} ms; grew by {grown:.0f} MB"
+    check_sums(row, ended)
+    check_finish(row, last)
+    return row
+
+
+def _hold_the_interpreter(done: threading.Event) -> None:
+    """Match again and again what takes exponential time: the interpreter is not let go meanwhile."""
+    pattern = re.compile(r"(a+)+b")
+    while not done.wait(0.05):
+        pattern.match("a" * 22)
+
+
+def _be_busy(client: Any, ledger: Ledger, stream: str, count: int) -> None:
+    for seq in range(count):
+        ledger.send(client, stream, seq, 20)
+        sum(range(2000))
+
+
+def main(config: dict[str, Any]) -> None:
+    client, ledger, done = make_client(config), Ledger(config["ledger"]), threading.Event()
+    ledger.send(client, "first", 0, 20)
+    client.flush(10)
+    before = _megabytes()
+    holder = threading.Thread(target=_hold_the_interpreter, args=(done,))
+    busy = [
+        threading.Thread(target=_be_busy, args=(client, ledger, f"t{number}", config["each"] - (number == 0)))
+        for number in range(config["threads"])
+    ]
+    for thread in (holder, *busy):
+        thread.start()
+    for thread in busy:
+        thread.join()
+    done.set()
+    holder.join()
+    flushed = client.flush(60)
+    report = {"flushed": flushed, "stats": stats_of(client), "grown_mb": _megabytes() - before}
+    print(json.dumps({**report, "ended_at": time.monotonic()}), flush=True)
+
+
+def _megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,303 @@
+"""The caller's side of the spool on disk: opening, putting, closing and forking.
+
+`put` writes to the journal. What cannot leave before the journal is full goes on to the database.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..errors import SpoolError, SpoolFull, SpoolLocked
+from ..log import tell_once
+from .base import Item, Owner, SpoolClosed
+from .files import Files, leak
+from .journal import SEGMENT_BYTES, Journal, Record
+from .lanes import Lanes
+from .paths import make_directory
+from .store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+QUOTA_BYTES = 512 << 20
+_SPILL = 200
+_SMALL_BYTES = 4 << 20
+_FULL_SECONDS = 0.1
+
+
+class Intake:
+    """What all threads of the host use; `DiskSpool` adds what the sender uses."""
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        durability: str = "process",
+        quota_bytes: int = QUOTA_BYTES,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.directory = os.path.abspath(directory)
+        self._durability = durability
+        self._quota_bytes = quota_bytes
+        self._segment_bytes = segment_bytes
+        self._owner: Owner | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        # Taken in this order. `_house` covers what takes its time with files that are not ours yet;
+        # `_disk` covers the databases and may be held for milliseconds; `_memory` covers the journal
+        # and what is counted, and is held for microseconds.
+        self._house = threading.Lock()
+        self._disk = threading.Lock()
+        self._memory = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._next_id = 1
+        self._accepted = self._delivered = self._dead = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget all that stands for files; what was counted stays."""
+        self._journal: Journal | None = None
+        self._own: Store | None = None
+        self._adopted: list[Store] = []
+        self._more_dead = False  # whether there was no room to adopt all that the dead have left
+        self._home: dict[int, Store] = {}  # of adopted events
+        self._lanes = Lanes()
+        self._fresh: deque[tuple[int, str]] = deque()  # in the journal and not in a lane yet, in order
+        self._out: set[int] = set()
+        self._synced = 0
+        self._full_until = 0.0
+        self._full = ""
+
+    # -- opening and closing
+
+    def open(self, owner: Owner) -> None:
+        """Take over the files of a dead process, or make new ones. Raises `SpoolError`."""
+        with self._house:
+            if self._journal is not None:
+                return
+            make_directory(self.directory)
+            self._owner = owner
+            own, last_id = self._take_over(owner) or (self._store(Files.create(self.directory, owner)), 0)
+            try:
+                journal = own.files.new_journal(owner, self._segment_bytes, self._durability)
+            except BaseException:
+                own.close()
+                raise
+            with self._memory:
+                self._next_id = last_id + 1 if last_id else _new_base() + 1
+                self._accepted = self._delivered + self._dead + own.waiting
+                own.was_mended = False
+                self._own, self._journal = own, journal
+
+    def _stores(self) -> list[Store]:
+        return [*self._adopted] if self._own is None else [self._own, *self._adopted]
+
+    def _store(self, files: Files) -> Store:
+        assert self._owner is not None
+        return Store(files=files, owner=self._owner, durability=self._durability, quota_bytes=self._quota_bytes)
+
+    def _take_over(self, owner: Owner) -> tuple[Store, int] | None:
+        """Take the files of a process that is gone for our own, if there are any that are soon read."""
+        for files in Files.found(self.directory, owner):
+            if files.size <= _SMALL_BYTES and (taken := self._recover(files, owner)) is not None:
+                return taken
+        return None
+
+    def _recover(self, files: Files, owner: Owner) -> tuple[Store, int] | None:
+        """Lock the files of a process that is gone, and bring them in order; returns the last id in them."""
+        try:
+            files.lock()
+        except SpoolLocked:
+            return None
+        if files.is_ours(owner):
+            store = self._store(files)
+            try:
+                return store, store.recover()
+            except (SpoolError, OSError) as error:
+                if store.database is not None:
+                    store.database.close(remove=False)
+                tell_once(f"adopt {files.stem}", f"what another process left is not delivered: {error}")
+        files.close(remove=False)
+        return None
+
+    def close(self) -> None:
+        """Let go. What was not delivered stays for the next process."""
+        with self._house, self._disk, self._memory, self._sync_lock:
+            journal, own = self._journal, self._own
+            if journal is None or own is None:
+                return
+            try:
+                self._close(journal, own)
+            finally:
+                self._forget()
+
+    def _close(self, journal: Journal, own: Store) -> None:
+        for store in (own, *self._adopted):
+            try:
+                store.strike()
+            except SpoolError as error:
+                tell_once("close", f"what was delivered may be sent again: {error}")
+        if self._durability == "power":
+            journal.sync()
+        is_empty = journal.is_empty
+        journal.close()
+        if is_empty:
+            own.files.remove_journal()
+        for store in (own, *self._adopted):
+            store.close()
+
+    # -- putting
+
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        """Store all items in order; see `Spool.put`."""
+        if self._durability == "power" and not wait:
+            return None
+        try:
+            lanes = [item.lane.encode() for item in items]
+        except UnicodeEncodeError:  # a lone surrogate: any name will do that is always the same
+            lanes = [item.lane.encode(errors="backslashreplace") for item in items]
+            items = [item._replace(lane=lane.decode()) for lane, item in zip(lanes, items, strict=True)]
+        size = sum(map(len, lanes)) + sum([len(item.body) for item in items])
+        with self._memory:
+            journal = self._opened()
+            if not journal.could_fit(size, len(items)):
+                if not wait:
+                    return None
+                last = self._put_large(items)
+            else:
+                while not journal.has_room(size, len(items)):
+                    if not journal.switch():
+                        if not wait:
+                            return None
+                        self._make_room()
+                    journal = self._opened()
+                last = self._append(journal, lanes, items)
+            self._accepted += len(items)
+        if self._durability == "power":
+            self._sync(last)
+        return f"{last:x}"
+
+    def _append(self, journal: Journal, lanes: list[bytes], items: Sequence[Item]) -> int:
+        now = time.time()
+        for lane, item in zip(lanes, items, strict=True):
+            journal.append(self._next_id, lane, item.body, item.is_letter, now)
+            if item.is_letter:
+                self._dead += 1
+            else:
+                self._fresh.append((self._next_id, item.lane))
+            self._next_id += 1
+        return self._next_id - 1
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            msg = "the spool is closed"
+            raise SpoolClosed(msg)
+        return self._journal
+
+    def _make_room(self) -> None:
+        """Empty the sealed segment, here and now; the memory lock is let go meanwhile."""
+        if time.monotonic() < self._full_until:  # to find out each time would cost the host milliseconds
+            raise SpoolFull(self._full)
+        self._memory.release()
+        try:
+            with self._disk:
+                self._spill()
+        except SpoolFull as full:
+            self._full, self._full_until = str(full), time.monotonic() + _FULL_SECONDS
+            raise
+        finally:
+            self._memory.acquire()
+
+    def _put_large(self, items: Sequence[Item]) -> int:
+        """Put letters that are larger than a segment straight into the database; their order does not matter."""
+        if not all(item.is_letter for item in items):
+            msg = f"an event of more than {self._segment_bytes} bytes cannot be kept: Totango would not take it either"
+            raise SpoolFull(msg)
+        first, now = self._next_id, time.time()
+        self._next_id += len(items)
+        records = [Record(first + at, item.lane, item.body, item.is_letter, now) for at, item in enumerate(items)]
+        self._memory.release()
+        try:
+            with self._disk:
+                if self._own is None:
+                    self._opened()
+                else:
+                    self._own.insert(records)
+        finally:
+            self._memory.acquire()
+        self._dead += len(items)
+        return first + len(items) - 1
+
+    def _sync(self, upto: int) -> None:
+        """Wait for the disk. One thread waits for all that came before it took its turn."""
+        with self._sync_lock:
+            newest, journal = self._next_id - 1, self._journal
+            if self._synced < upto and journal is not None:  # whoever closes it syncs it
+                journal.sync()
+                self._synced = newest
+
+    # -- from the journal to the database (with `_disk` held)
+
+    def _spill(self) -> None:
+        """Move what is alive in the sealed segment to the database."""
+        journal, own = self._journal, self._own
+        if journal is None or own is None or journal.sealed is None:
+            return
+        with self._memory:
+            ids = journal.sealed_ids()
+        records: list[Record] = []
+        damaged: list[int] = []
+        for at in range(0, len(ids), _SPILL):
+            with self._memory:  # in pieces, since `put` waits for this lock
+                for event_id in ids[at : at + _SPILL]:
+                    record = journal.read(event_id)
+                    if record is not None:
+                        records.append(record)
+                    elif journal.holds(event_id):
+                        damaged.append(event_id)
+        if records or damaged:
+            own.insert(records, damaged)
+        with self._memory:
+            # Delivered while they were being moved.
+            own.struck += [record.id for record in records if not record.is_letter and not journal.holds(record.id)]
+            if ids:
+                self._unpulled(own, ids[-1])
+            journal.unseal()
+
+    def _unpulled(self, own: Store, last: int) -> None:
+        """What is not in a lane yet, up to `last`, is now to be found in the database."""
+        while self._fresh and self._fresh[0][0] <= last:
+            self._fresh.popleft()
+        if own.cursor < last:
+            own.behind = True
+
+    # -- forking
+
+    def before_fork(self) -> None:
+        """Wait until no thread of this process is in the middle of something."""
+        self._house.acquire()
+        self._disk.acquire()
+        self._memory.acquire()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Go on; in the child, forget everything."""
+        if not in_child:
+            self._memory.release()
+            self._disk.release()
+            self._house.release()
+            return
+        # SQLite forbids that a child as much as closes what it inherited.
+        leak([connection for store in self._stores() if (connection := store.disown()) is not None])
+        if self._journal is not None:
+            self._journal.close()
+        self._reset()
+
+
+def _new_base() -> int:
+    """Return a number from which the ids of a new set of files go on, and surely no other's."""
+    return int.from_bytes(os.urandom(4), "big") >> 1 << 32

@@ -1,0 +1,226 @@
+"""A set of files as the spool sees it: a database that opens when it is needed, and mends itself.
+
+Used with the spool's `_disk` lock held, but for `recover`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from ..errors import SpoolCorrupt, SpoolFull
+from ..log import tell_once
+from .paths import remove_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .base import DeadLetter, Owner
+    from .files import Files
+    from .journal import Record
+    from .sqlite import Database
+
+T = TypeVar("T")
+_LARGE_BYTES = 4 << 20
+
+
+@attrs.define(eq=False, kw_only=True)
+class Store:
+    """The database of one process's files, ours or a dead one's that was adopted."""
+
+    files: Files
+    owner: Owner
+    durability: str
+    quota_bytes: int
+    database: Database | None = None
+    base: int = 0  # the upper half of its ids
+    cursor: int = 0  # up to here, its events were brought into their lanes
+    behind: bool = False  # whether there may be more behind the cursor
+    struck: list[int] = attrs.field(factory=list)  # delivered, but still in the database
+    is_broken: bool = False  # damaged, and not mended yet for lack of room
+    was_mended: bool = False  # so that events may be missing
+
+    # -- opening, and what a dead process left
+
+    def recover(self) -> int:
+        """Bring what a dead process left into the database, and return the last id that it gave.
+
+        Raises `SpoolError` or `OSError`, with everything still there. What is damaged is set aside
+        under another name, and what can be read of it is kept.
+        """
+        found = self.files.read_journal()
+        last_id = found.last_id
+        path = self.files.path("db")
+        remove_file(f"{path}.draft")
+        if found.records or any(os.path.exists(path + suffix) for suffix in ("", "-wal", ".new")):
+            database = self.opened()
+            # Killed between burying an event and striking it off.
+            dead = database.buried(record.id for record in found.records)
+            records = [record for record in found.records if record.id not in dead]
+            if records:
+                self._try(lambda database: database.insert(records))
+            last_id = max(last_id, self._try(lambda database: database.last_id()))
+        self.files.drop_journal(damaged=found.damaged)
+        self.behind = self.waiting > 0
+        if self.waiting + self.dead == 0:
+            self.drop()
+        return last_id
+
+    def opened(self) -> Database:
+        """Return the database; makes it, or mends it, if need be. Raises `SpoolError`."""
+        if self.database is None:
+            # sqlite3 takes milliseconds to import, and most processes never need it.
+            from .salvage import finish, log_is_damaged
+            from .sqlite import Database, os_translated
+
+            path = self.files.path("db")
+            with os_translated(path):
+                finish(path)
+            exists = os.path.exists(path)
+            if log_is_damaged(f"{path}-wal", has_file=exists):
+                self._mend()
+            elif not exists:
+                Database.create(path, self.owner, durability=self.durability)
+            try:
+                self.database = self._open()
+            except SpoolCorrupt:
+                self._mend()
+                self.database = self._open()
+        return self.database
+
+    def _open(self) -> Database:
+        from .sqlite import Database
+
+        return Database(self.files.path("db"), self.owner, durability=self.durability, quota_bytes=self.quota_bytes)
+
+    def _mend(self) -> None:
+        from .salvage import mend
+
+        self.is_broken = True
+        mend(self.files.path("db"), self.owner, self.durability)
+        self.is_broken, self.was_mended = False, True
+
+    def _try(self, action: Callable[[Database], T]) -> T:
+        """Do something with the database; if that shows damage, mend it and do it again."""
+        database = self.opened()
+        try:
+            return action(database)
+        except SpoolCorrupt:
+            database.close(remove=False)
+            self.database = None
+            self._mend()
+            return action(self.opened())
+
+    # -- what is in it
+
+    @property
+    def waiting(self) -> int:
+        """Events in the database, with those that are struck off but still there."""
+        return 0 if self.database is None else self.database.waiting
+
+    @property
+    def dead(self) -> int:
+        """Dead letters in the database."""
+        return 0 if self.database is None else self.database.dead
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all its events are delivered or dead."""
+        return not self.behind and self._is_done
+
+    @property
+    def _is_done(self) -> bool:
+        # What is struck off may be missing in a database that was mended: the numbers alone prove nothing.
+        if self.is_broken or self.waiting > len(self.struck):
+            return False
+        return not self.waiting or self.oldest() is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing here to look for."""
+        return self.database is None and not self.is_broken
+
+    def ids_behind(self) -> list[int]:
+        """Return the events that are not in their lanes yet."""
+        return self._try(lambda database: database.ids_after(self.cursor)) if self.behind else []
+
+    def insert(self, records: Sequence[Record], damaged: Iterable[int] = ()) -> None:
+        """Add records of the journal. Raises `SpoolFull`."""
+        self._try(lambda database: database.insert(records, damaged))
+
+    def after(self, limit: int) -> list[tuple[int, str]]:
+        """Return the next events behind the cursor, with their lanes, in order."""
+        return self._try(lambda database: database.after(self.cursor, limit))
+
+    def fetch(self, ids: Sequence[int]) -> dict[int, tuple[bytes, float]]:
+        """Return bodies and times of acceptance, of those that are as they were stored."""
+        return self._try(lambda database: database.fetch(ids)) if not self.is_empty else {}
+
+    def oldest(self) -> tuple[int, float] | None:
+        """Return the id and the time of acceptance of the oldest event that is not struck off."""
+        if self.is_empty:
+            return None
+        skipped = set(self.struck)
+        return self._try(lambda database: database.oldest(skipped))
+
+    def bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
+        """Move an event to the dead. Raises `SpoolFull`."""
+        self._try(lambda database: database.bury(row))
+
+    def letters(self) -> list[DeadLetter]:
+        """Return the dead letters, the oldest first."""
+        return self._try(lambda database: database.letters()) if not self.is_empty else []
+
+    def strike(self) -> None:
+        """Delete what was delivered. On a full disk nothing can be deleted either; it stays known here."""
+        if not self.struck:
+            return
+        batch = self.struck[:]
+        try:
+            self._try(lambda database: database.strike(batch))
+        except SpoolFull as full:
+            tell_once("strike", f"what was delivered cannot be struck off: {full}")
+            if self.dead or not self._is_done:
+                return
+            self.drop()  # but a whole file can
+        del self.struck[: len(batch)]
+
+    # -- keeping house, and closing
+
+    def tidy(self) -> None:
+        """Do what keeps the files small."""
+        self.strike()
+        if self.is_empty:
+            return
+        if self.is_drained and not self.dead and self.files.size > _LARGE_BYTES:
+            self.drop()
+        else:
+            self._try(lambda database: database.checkpoint())
+
+    def move_letters(self, other: Store) -> None:
+        """Give the dead letters to another store. Raises `SpoolFull`."""
+        rows = self._try(lambda database: database.raw_letters())
+        if rows:
+            other._try(lambda database: database.add_letters(rows))
+
+    def drop(self) -> None:
+        """Remove the database, of which nothing is needed any more."""
+        if self.database is not None:
+            self.database.close(remove=True)
+            self.database = None
+
+    def close(self) -> None:
+        """Let go. The database is removed if nothing of it is needed any more, and the lock with the last file."""
+        if not self.dead and self._is_done:
+            self.drop()
+        if self.database is not None:
+            self.database.close(remove=False)
+            self.database = None
+        self.files.close(remove=not self.files.hold_anything)
+
+    def disown(self) -> object | None:
+        """Let go of what a fork has inherited; returns what must never be finalized."""
+        self.files.abandon()
+        return None if self.database is None else self.database.disown()
