@@ -114,7 +114,7 @@ def _answers(transport: Transport, count: int) -> list[Answer]:
 
 def _checks_one(transport: Transport, server: _Server) -> None:
     assert transport.poll(0) == [], "poll returned an answer before anything was submitted"
-    body = b"sdr_a=%C3%A9%20%26%3D&sdr_m=" + bytes(range(33, 127)).replace(b"&", b"")
+    body = b"a=%C3%A9%20%26%3D&m=" + bytes(range(33, 127)).replace(b"&", b"")
     transport.submit(41, body)
     (answer,) = _answers(transport, 1)
     assert answer.ticket == 41, f"ticket 41 came back as {answer.ticket!r}"

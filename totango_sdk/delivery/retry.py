@@ -84,6 +84,13 @@ def backoff(attempts: int, chance: float) -> float:
     return min(BACKOFF_MOST, BACKOFF_FIRST * 2.0 ** min(max(attempts - 1, 0), 16)) * chance
 
 
+class Hold:
+    """Until when the collector has asked everybody to wait; one for all senders to it in a process."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+
 class Breaker:
     """Lets one request at a time try whether an outage is over, instead of all of them."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import SpoolError, shown
 from ..log import tell_once
 from ..spool import Leased, Outcome
-from .retry import Breaker, Verdict, backoff, judge
+from .retry import Breaker, Hold, Verdict, backoff, judge
 from .transports import Answer
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Sender:
         suffix: bytes = b"",
         max_connections: int = 16,
         max_rate: float | None = None,
+        hold: Hold | None = None,
         on_dead: Callable[[Outcome], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -46,7 +47,7 @@ class Sender:
         self._chance = chance or _chance()
         self._out: dict[int, Leased] = {}
         self._breaker = Breaker()
-        self._hold_until = 0.0
+        self._hold = hold or Hold()
         self._rate = None if max_rate is None else _Rate(max_rate)
         self.last_failure = ""
 
@@ -101,7 +102,7 @@ class Sender:
         if due is None:
             return None
         now = self._clock()
-        gates = [due, self._hold_until]
+        gates = [due, self._hold.until]
         if self._breaker.is_open:
             if self._out:
                 return None
@@ -111,7 +112,7 @@ class Sender:
         return max(0.0, max(gates) - now)
 
     def _free(self, now: float) -> int:
-        if now < self._hold_until:
+        if now < self._hold.until:
             return 0
         if self._breaker.is_open:
             return 1 if not self._out and now >= self._breaker.probe_at else 0
@@ -165,7 +166,7 @@ class Sender:
         self._breaker.failed(now, self._chance())
         wait = backoff(event.attempts + 1, self._chance())
         if verdict.wait is not None:
-            self._hold_until = max(self._hold_until, now + verdict.wait)
+            self._hold.until = max(self._hold.until, now + verdict.wait)
             wait = max(wait, verdict.wait)
         return Outcome(event, "retry", now + wait, verdict.reason)
 

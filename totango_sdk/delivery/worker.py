@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import SpoolError, shown
 from ..log import forget_told, tell_once
 from ..spool import MemorySpool, SpoolClosed
+from .retry import Hold
 from .sender import Sender
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ class Worker:
             suffix=self._suffix,
             max_connections=self._max_connections,
             max_rate=self._max_rate,
+            hold=_holds.setdefault(self._owner.endpoint, Hold()),
             on_dead=self._on_dead,
         )
         return self._sender
@@ -292,6 +294,7 @@ def _guarded(what: str, call: Callable[..., object], *args: object, **kwargs: ob
     return True
 
 
+_holds: dict[str, Hold] = {}
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 _workers_lock = threading.RLock()  # held while the process forks
 _inherited: list[object] = []

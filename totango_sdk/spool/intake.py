@@ -89,7 +89,7 @@ class Intake:
                 own.close()
                 raise
             with self._memory:
-                self._next_id = last_id + 1 if last_id else _new_base() + 1
+                self._next_id = (_base_after(last_id) if last_id else _new_base()) + 1
                 self._accepted = self._delivered + self._dead + own.waiting
                 own.was_mended = False
                 self._own, self._journal = own, journal
@@ -296,6 +296,15 @@ class Intake:
         if self._journal is not None:
             self._journal.close()
         self._reset()
+
+
+def _base_after(last_id: int) -> int:
+    """Return a number from which ids go on after a process of whose ids this is the last that is left.
+
+    It may have given many after that, all delivered: an id that a caller has noted must not be given twice.
+    """
+    following = (last_id >> 32) + 1 << 32
+    return following if following < 1 << 63 else last_id
 
 
 def _new_base() -> int:
