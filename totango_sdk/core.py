@@ -11,7 +11,7 @@ import attrs
 
 from .delivery.transports import Settings
 from .delivery.worker import Worker
-from .errors import InvalidEvent, shown
+from .errors import InvalidEvent, Readable, shown
 from .events import Event, Joins
 from .identity import Problem
 from .letters import letter, refusal
@@ -47,8 +47,8 @@ class WouldWait(Exception):
     """Storing this now would wait for the disk or for another thread."""
 
 
-@attrs.frozen(kw_only=True)
-class Stats:
+@attrs.frozen(kw_only=True, repr=False)
+class Stats(Readable):
     """What became of the events of this process, counted as requests; the counts always add up:
 
     `accepted == queued + retrying + in_flight + delivered + dead + dropped`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
-from .errors import OptionsError, shown
+from .errors import OptionsError, Readable, shown
 from .identity import Account, Product, User, as_account, as_product, as_user, service_id_problem
 from .identity.ids import canonical_id
 
@@ -184,8 +184,8 @@ def _who(name: str, convert: Callable[[Any], Any], known: tuple[type, ...]) -> A
     return attrs.field(default=None, converter=converted)
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(kw_only=True, repr=False)
+class Options(Readable):
     """Everything that a client was told, checked. Made by `resolve`."""
 
     service_id: str = attrs.field(default=None, validator=_service_id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from totango_sdk.spool.journal import recover
@@ -30,6 +32,7 @@ _AROUND = 64  # bytes before a body that belong to its record: marks, sizes, che
 _LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes at the start of SQLite's log, and before each page in it
 _LEAF = 13
 _MOST_CELL = 400
+STALE = "stale"
 _PATIENCE = 10.0
 
 
@@ -58,6 +61,8 @@ class Base(NamedTuple):
         """Whether this event can still be read: where it stands, the damage has touched nothing."""
         if damage is not None and damage.file.endswith(".db") and damage.start < 64 and damage.end > 60:
             return False  # SQLite's user_version: it now is a spool of a newer version, which is left alone
+        if damage is not None and damage.kind == STALE:
+            return False  # SQLite cannot tell a whole log of earlier from the right one: it takes what that says
         return any(damage is None or not _touches(place, damage) for place in self.places.get(body, ()))
 
 
@@ -217,7 +222,7 @@ def stale_log(base: Base) -> tuple[dict[str, bytes], Damage] | None:
     (name, data), *_ = found
     now = base.files.get(name, b"")
     same = next((at for at, (old, new) in enumerate(zip(data, now, strict=False)) if old != new), len(data))
-    return {**base.files, name: data}, Damage(name, "stale", same, max(len(data), len(now)))
+    return {**base.files, name: data}, Damage(name, STALE, same, max(len(data), len(now)))
 
 
 class Mutant(NamedTuple):
@@ -257,6 +262,26 @@ def _lay_out(directory: str, files: dict[str, bytes]) -> None:
         fd = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
+
+
+def newer_version(directory: Path) -> Row:
+    """A spool of a newer version is left alone, byte for byte, and named; events go on beside it."""
+    with Collector() as collector:
+        base = make_base(directory / "closed", collector, "closed")
+        site = Site(directory / "closed", collector)
+        name = next(name for name in base.files if name.endswith(".db"))
+        with contextlib.closing(sqlite3.connect(os.path.join(site.spool, name))) as db:
+            db.execute("PRAGMA user_version=99")
+        # With the journal of this version beside it, what that holds could be delivered; the database is what counts.
+        before = _read_files(site.spool)[name]
+        ended = site.finish(timeout=_PATIENCE)
+        after = _read_files(site.spool)
+        excused = frozenset(each.body for each in base.owed)
+        row = judge("spool of a newer version", "7", read(site.ledger), collector.arrivals(), excused=excused)
+    row.require(after.get(name) == before, "it was changed, or set aside")
+    row.require(name in ended.log and "newer version" in ended.log, f"not named: {ended.log[-500:]!r}")
+    check_finish(row, ended)
+    return row
 
 
 def all_mutants(directory: Path, *, mutants: int, seed: int | None = None) -> Row:

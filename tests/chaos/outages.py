@@ -20,6 +20,7 @@ MODES = ("refused", "503", "closed", "mute", "answers lost")
 _RATE = 500
 _WORST_MS = 50.0
 _P99_MS = 1.0
+_MOST_LINES = 6  # in the log: one for each kind of fault
 _QUICK_SECONDS = 0.3  # in which what was under way when the first 429 was answered has arrived
 
 
@@ -43,6 +44,8 @@ def outage(directory: Path, mode: str, *, seconds: float, transport: str = "auto
     row.require(row.events == events + 1, f"{row.events} of {events + 1} accepted")
     row.require(ended.code == 0 and "Traceback" not in ended.log, f"code {ended.code}: {ended.log[-500:]}")
     row.require(ended.report.get("flushed"), f"not delivered after the outage: {ended.report.get('stats')}")
+    lines = ended.log.splitlines()
+    row.require(len(lines) <= _MOST_LINES, f"{len(lines)} lines in the log, such as {lines[1:3]}")
     check_sums(row, ended)
     check_finish(row, last)
     if mode == "answers lost":
