@@ -85,6 +85,10 @@ class Face:
         """Return what became of this process's events; the counts always add up."""
         return self._core.stats()
 
+    def last_failure(self) -> str:
+        """Return why the last request failed that is to be sent again; empty if none did since this process began."""
+        return self._core.worker.last_failure
+
     def snippet(self, nonce: str | None = None) -> str:
         """Not in this version: raises `OptionsError`."""
         msg = "snippet() is not in this version: write window.totango_options into the page yourself"

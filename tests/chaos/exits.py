@@ -31,9 +31,7 @@ def exit_without_close(directory: Path, how: str, outage: str, *, events: int = 
         row = judge(f"exit by {how}, {outage}", "2", read(site.ledger), collector.arrivals(), bound=0)
     row.require(before == 0, f"{before} arrived during the outage: the harness is wrong")
     row.require(ended.code == HOWS[how], f"the host ended with {ended.code}: {ended.log[-500:]}")
-    row.require(
-        ended.exit_seconds < _CLOSE_SECONDS + _INTERPRETER_SECONDS, f"the exit took {ended.exit_seconds:.2f} s"
-    )
+    row.require(ended.exit_seconds < _CLOSE_SECONDS + _INTERPRETER_SECONDS, f"the exit took {ended.exit_seconds:.2f} s")
     row.require(row.events == events + 1, f"{row.events} of {events + 1} accepted")
     row.note = f"exit in {ended.exit_seconds:.2f} s"
     check_finish(row, last)

@@ -11,7 +11,6 @@ import os
 import secrets
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,6 +22,7 @@ from .oracle import Row, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 
 def _forms(secret: str) -> list[bytes]:
@@ -55,7 +55,9 @@ def in_the_host(directory: Path) -> Row:
             collector.wait_for_health()
             shown = {"output": json.dumps(host.report).encode(), "log": host.log.encode()}
             row = _row_of(host.code, host.log, host.report)
-            row.require(not _hits(secret, shown), f"{transport}: shown in {_hits(secret, shown)}: {_where(secret, shown)}")
+            row.require(
+                not _hits(secret, shown), f"{transport}: shown in {_hits(secret, shown)}: {_where(secret, shown)}"
+            )
             if row.failures:
                 return row
         files = _hits(secret, _all_files(directory))
@@ -173,7 +175,9 @@ class _Host:
         client.track("", "", "", "")  # refused: a dead letter
         client.track(object(), None, 7, {"id": None})
         self.show(client, bound, client.stats(), client._core, client._core.options, client._core.worker)
-        self.show(client.dead_letters(), vars(client._core.options) if hasattr(client._core.options, "__dict__") else "")
+        self.show(
+            client.dead_letters(), vars(client._core.options) if hasattr(client._core.options, "__dict__") else ""
+        )
         client.flush(30)
         self.show(client.dead_letters(), client.stats(), client._core.worker._sender, client._core.worker._transport)
         token = options["api_token"]

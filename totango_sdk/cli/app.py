@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import OptionsError
-from . import sandbox
+from ..errors import OptionsError, SpoolError
+from . import sandbox, spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (sandbox,)
+_COMMANDS = (sandbox, spool)
 
 app = typer.Typer(
     name="totango",
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         app(args=None if arguments is None else list(arguments), prog_name="totango")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
-    except OptionsError as wrong:
+    except (OptionsError, SpoolError) as wrong:
         print(f"totango: {wrong}", file=sys.stderr)
         return 2
     return 0

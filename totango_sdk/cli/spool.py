@@ -5,7 +5,7 @@ Only what processes that are gone have left can be changed: the files of a livin
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +13,16 @@ import typer
 
 from ..errors import OptionsError
 from ..spool import default_directory
-from ..spool.survey import Left, held, survey
+from ..spool.survey import Left, held, requeue, survey
+from ..spool.survey import purge as purge_letters
 from ..wire import decode, read
 from .tell import confirm, duration, is_terminal, table, tell_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ..spool import DeadLetter
+    from ..spool import DeadLetter, Owner
+    from ..spool.store import Store
 
 spool = typer.Typer(name="spool", no_args_is_help=True, help="Look at and work on what is waiting.")
 
@@ -40,8 +42,6 @@ def register(app: typer.Typer) -> None:
 
 
 def _directory(given: str | None) -> str:
-    import os
-
     return os.path.abspath(given or os.environ.get("TOTANGO_SPOOL") or default_directory())
 
 
@@ -207,7 +207,7 @@ def purge(
     as_json: _Json = False,
 ) -> None:
     """Delete dead letters for good."""
-    changed, _, running = _change(_directory(directory), _Filter(reason, account, older_than), "delete", yes, _delete)
+    changed, _, running = _change(_directory(directory), _Filter(reason, account, older_than), "delete", yes, purge_letters)
     if as_json:
         tell_json({"purged": changed, "held_by_running_processes": running})
     else:
@@ -221,7 +221,7 @@ def _tell_running(running: int) -> None:
         typer.echo(f"{running} belong to processes that are running, and can be changed once those have ended.")
 
 
-def _change(directory: str, wanted: _Filter, what: str, yes: bool, action: Any) -> tuple[int, int, int]:
+def _change(directory: str, wanted: _Filter, what: str, yes: bool, action: Callable[[Store, list[DeadLetter]], int]) -> tuple[int, int, int]:
     """Change the letters that are wanted; returns how many were, could not be, and are held by the living."""
     chosen = [(left, found) for left, found in _letters(directory, wanted) if found]
     running = sum(len(found) for left, found in chosen if left.is_alive)
@@ -239,12 +239,8 @@ def _change(directory: str, wanted: _Filter, what: str, yes: bool, action: Any) 
     return changed, skipped, running
 
 
-def _requeue(store: Any, letters: list[DeadLetter]) -> int:
-    return int(store.requeue([(letter, _who(letter)) for letter in letters if letter.body is not None]))
-
-
-def _delete(store: Any, letters: list[DeadLetter]) -> int:
-    return int(store.purge(letters))
+def _requeue(store: Store, letters: list[DeadLetter]) -> int:
+    return requeue(store, [(letter, _who(letter)) for letter in letters])
 
 
 @spool.command("drain")
@@ -268,12 +264,10 @@ def drain(
     raise typer.Exit(1 if any(result["left"] or result["dead"] for result in results) else 0)
 
 
-def _drain(directory: str, owner: Any, timeout: float) -> dict[str, Any]:
+def _drain(directory: str, owner: Owner, timeout: float) -> dict[str, Any]:
     from ..client import Totango
 
     # A token belongs to a service: another's must never see it.
-    import os
-
     named = os.environ.get("TOTANGO_SERVICE_ID")
     token = os.environ.get("TOTANGO_API_TOKEN") if named in (None, "", owner.service_id) else None
     client = Totango(
@@ -294,7 +288,7 @@ def _drain(directory: str, owner: Any, timeout: float) -> dict[str, Any]:
         "delivered": stats.delivered,
         "dead": stats.dead,
         "left": stats.queued + stats.retrying + stats.in_flight,
-        "trouble": client.last_failure,
+        "trouble": client.last_failure(),
     }
 
 

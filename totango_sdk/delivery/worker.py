@@ -62,6 +62,7 @@ class Worker:
         self._waiters: list[tuple[int | None, threading.Event]] = []
         self._thread: threading.Thread | None = None
         self._sender: Sender | None = None
+        self._last_failure = ""
         self._transport: Transport | None = None
         self._is_open = False
         self._asleep = False
@@ -167,6 +168,12 @@ class Worker:
         with self._lock:
             self._open()
 
+    @property
+    def last_failure(self) -> str:
+        """Why the last request failed that is to be sent again."""
+        sender = self._sender
+        return self._last_failure if sender is None else sender.last_failure
+
     def counts(self) -> Counts:
         """What the spool holds and has seen."""
         return self.spool.counts()
@@ -191,6 +198,8 @@ class Worker:
             _guarded("transport", self._transport.close)
         if self._sender is not None:
             _guarded("sender", self._sender.give_back)
+        if self._sender is not None:
+            self._last_failure = self._sender.last_failure
         self._transport = self._sender = None
         _guarded("sender", self._tell_waiters)
         self._let_go(threading.current_thread())

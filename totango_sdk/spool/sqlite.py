@@ -227,6 +227,12 @@ class Database:
             added = self._changes(_ADD_DEAD, rows)
         self.dead += added
 
+    def forget_dead(self, ids: Iterable[int]) -> None:
+        """Delete dead letters for good."""
+        with self._transaction():
+            gone = self._changes("DELETE FROM dead WHERE id=?", ((event_id,) for event_id in ids))
+        self.dead -= gone
+
     def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the file, once it is long enough to be worth it."""
         with _translated(self.path), os_translated(self.path):
@@ -285,6 +291,16 @@ def _connect(path: str, *, own_locks: bool) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(path)}{vfs}", uri=True, isolation_level=None, check_same_thread=False, timeout=0
     )
+
+
+def owner_of(path: str) -> Owner | None:
+    """Return whose events a database has, if it says so; without changing anything in it."""
+    address = f"file:{quote(path)}?mode=ro&immutable=1"  # this was written before the log existed
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(address, uri=True)) as db:
+        told = dict(db.execute("SELECT name, value FROM meta").fetchall())
+        owner = Owner(str(told.get("service_id")), str(told.get("endpoint")))
+        return owner if told.get("checksum") == _owner_checksum(owner) else None
+    return None
 
 
 def _check_version(path: str) -> None:

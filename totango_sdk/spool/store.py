@@ -173,6 +173,19 @@ class Store:
         """Return the dead letters, the oldest first."""
         return self._try(lambda database: database.letters()) if not self.is_empty else []
 
+    def requeue(self, records: Sequence[Record]) -> int:
+        """Make dead letters events again; returns how many. Raises `SpoolFull`."""
+        if records:
+            self._try(lambda database: database.insert(records))
+            self._try(lambda database: database.forget_dead(record.id for record in records))
+        return len(records)
+
+    def purge(self, ids: Sequence[int]) -> int:
+        """Delete dead letters for good; returns how many."""
+        if ids:
+            self._try(lambda database: database.forget_dead(ids))
+        return len(ids)
+
     def strike(self) -> None:
         """Delete what was delivered. On a full disk nothing can be deleted either; it stays known here."""
         if not self.struck:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
 from .base import DeadLetter, Owner, refused_letter
-from .disk import QUOTA_BYTES
+from .intake import QUOTA_BYTES
 from .files import Files
-from .journal import PAGE_BYTES, read_header, recover
+from .journal import PAGE_BYTES, Record, read_header, recover
 from .paths import check_directory
 from .store import Store
 
@@ -115,3 +115,18 @@ def _held(files: Files, owner: Owner | None) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def requeue(store: Store, letters: list[tuple[DeadLetter, str]]) -> int:
+    """Make dead letters events of a lane again; returns how many. What was never sent has no body, and stays."""
+    records = [
+        Record(int(letter.id, 16), lane, letter.body, is_letter=False, accepted_at=letter.accepted_at)
+        for letter, lane in letters
+        if letter.body is not None
+    ]
+    return store.requeue(records)
+
+
+def purge(store: Store, letters: list[DeadLetter]) -> int:
+    """Delete dead letters for good; returns how many."""
+    return store.purge([int(letter.id, 16) for letter in letters])
