@@ -88,7 +88,9 @@ def by_lane(events: Sequence[Leased]) -> dict[str, list[bytes]]:
 
 def check_counts(spool: Spool) -> None:
     counts = spool.counts()
-    assert counts.accepted == counts.queued + counts.retrying + counts.in_flight + counts.delivered + counts.dead, counts
+    assert counts.accepted == counts.queued + counts.retrying + counts.in_flight + counts.delivered + counts.dead, (
+        counts
+    )
     assert min(counts[:6]) >= 0, counts
 
 

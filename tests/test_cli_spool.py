@@ -43,7 +43,9 @@ os._exit(0)
 
 def leave(directory: Path, endpoint: str = "http://127.0.0.1:9/pixel.gif/") -> None:
     """Have a process leave one poisoned, one refused and three waiting events behind."""
-    subprocess.run([sys.executable, "-c", LEAVES, str(directory), endpoint], check=True, timeout=60, stdout=subprocess.PIPE)
+    subprocess.run(
+        [sys.executable, "-c", LEAVES, str(directory), endpoint], check=True, timeout=60, stdout=subprocess.PIPE
+    )
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

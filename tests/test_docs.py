@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [
-    pytest.param(page, found.start(), found[1], id=f"{page.name}:{page.read_text()[: found.start()].count(chr(10)) + 2}")
+    pytest.param(
+        page, found.start(), found[1], id=f"{page.name}:{page.read_text()[: found.start()].count(chr(10)) + 2}"
+    )
     for page in PAGES
     for found in BLOCK.finditer(page.read_text())
 ]
@@ -42,5 +44,7 @@ def test_nothing_in_the_documentation_promises_an_option_that_is_not_there() -> 
     from totango_sdk.options import Options
 
     table = (ROOT / "README.md").read_text().split("## Options")[1].split("## More")[0]
-    named = {name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    named = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
     assert named == {field.name for field in Options.__attrs_attrs__}

@@ -183,7 +183,11 @@ def test_records_are_found_without_the_header_and_in_both_segments(journal: Jour
     journal.switch()
     add(journal, 2)
     data = path.read_bytes()
-    for broken in (bytes(PAGE_BYTES) + data[PAGE_BYTES:], data[:20] + b"\xff\xff" + data[22:], data[:30] + b"?" + data[31:]):
+    for broken in (
+        bytes(PAGE_BYTES) + data[PAGE_BYTES:],
+        data[:20] + b"\xff\xff" + data[22:],
+        data[:30] + b"?" + data[31:],
+    ):
         assert read_header(broken) is None
         recovered = recover(broken)
         assert [record.id for record in recovered.records] == [1, 2]

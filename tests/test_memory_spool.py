@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from spools import FAR, NOW, bodies, bury, deliver, drain, fill, put, retry
+
 from totango_sdk.errors import SpoolFull
 from totango_sdk.spool import Item, MemorySpool
 from totango_sdk.spool import memory as module

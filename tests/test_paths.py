@@ -7,11 +7,18 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-
 from spools import dead, ended, forked
+
 from totango_sdk.errors import SpoolError, SpoolFull, SpoolLocked
 from totango_sdk.spool import paths
-from totango_sdk.spool.paths import LockFile, check_directory, create_file, default_directory, disk_error, make_directory
+from totango_sdk.spool.paths import (
+    LockFile,
+    check_directory,
+    create_file,
+    default_directory,
+    disk_error,
+    make_directory,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

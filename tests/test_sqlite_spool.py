@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from spools import OTHER, OWNER, dead, ended, forked
+
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked
 from totango_sdk.spool import salvage, sqlite
 from totango_sdk.spool.journal import Record
@@ -38,10 +38,15 @@ def made(path: str, **options: Any) -> Database:
 
 
 def records(*ids: int, size: int = 300) -> list[Record]:
-    return [Record(each, f"lane {each % 3}", b"%d " % each + b"x" * size, is_letter=False, accepted_at=each / 2) for each in ids]
+    return [
+        Record(each, f"lane {each % 3}", b"%d " % each + b"x" * size, is_letter=False, accepted_at=each / 2)
+        for each in ids
+    ]
 
 
-def row(event_id: int, body: bytes | None = b"body", reason: str = "400") -> tuple[int, bytes | None, str, int, float, float]:
+def row(
+    event_id: int, body: bytes | None = b"body", reason: str = "400"
+) -> tuple[int, bytes | None, str, int, float, float]:
     return event_id, body, reason, 2, 1.5, 2.5
 
 
@@ -88,7 +93,14 @@ def test_the_dead_are_moved_with_everything(path: str) -> None:
     database.bury(row(1))
     assert (database.waiting, database.dead, database.buried([1, 2])) == (1, 2, {1})
     first, second = database.letters()
-    assert (first.id, first.body, first.reason, first.attempts, first.accepted_at, first.dead_at) == ("1", b"body", "400", 2, 1.5, 2.5)
+    assert (first.id, first.body, first.reason, first.attempts, first.accepted_at, first.dead_at) == (
+        "1",
+        b"body",
+        "400",
+        2,
+        1.5,
+        2.5,
+    )
     assert (second.reason, second.input, second.body) == ("why", {"a": 1}, None)
     other = made(path + "2")
     other.add_letters(database.raw_letters())
@@ -149,7 +161,10 @@ def test_files_are_for_this_user_alone(path: str) -> None:
     try:
         database = made(path)
         database.insert(records(1))
-        modes = {name: os.stat(os.path.join(os.path.dirname(path), name)).st_mode & 0o777 for name in os.listdir(os.path.dirname(path))}
+        modes = {
+            name: os.stat(os.path.join(os.path.dirname(path), name)).st_mode & 0o777
+            for name in os.listdir(os.path.dirname(path))
+        }
         assert modes == {"a.db": 0o600, "a.db-wal": 0o600}
     finally:
         os.umask(before)
@@ -389,7 +404,9 @@ def test_large_bodies_are_saved_too(path: str, size: int) -> None:
     stored = damaged(path, count=20, size=size)
     overwrite(path, 60, bytes(4))
     database = mended(path)
-    assert database.fetch([record.id for record in stored]) == {each.id: (each.body, each.accepted_at) for each in stored}
+    assert database.fetch([record.id for record in stored]) == {
+        each.id: (each.body, each.accepted_at) for each in stored
+    }
 
 
 def test_numbers_of_every_size_are_saved(path: str) -> None:

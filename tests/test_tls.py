@@ -83,9 +83,7 @@ def serve() -> Iterator[Callable[[ssl.SSLContext], Collector]]:
         thread.join()
 
 
-def secured(
-    authority: trustme.CA, host: str = "localhost", *, not_after: datetime | None = None
-) -> ssl.SSLContext:
+def secured(authority: trustme.CA, host: str = "localhost", *, not_after: datetime | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(host, not_after=not_after).configure_cert(context)
     return context

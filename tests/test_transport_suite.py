@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from totango_sdk import Answer
 
 
-
 def settings(endpoint: str) -> Settings:
     return Settings(endpoint, timeout=2.0, max_connections=4, user_agent="totango-sdk/test")
 

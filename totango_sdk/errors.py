@@ -1,14 +1,14 @@
 """What can go wrong, and whose fault it is.
 
-    TotangoError
-    ├── OptionsError(ValueError)   yours, at start-up: a wrong option; names it
-    ├── InvalidID(ValueError)      yours, in a call: from salesforce_id and product_account_id
-    ├── InvalidEvent(ValueError)   yours, in a call: `.problems` has every Problem, not only the first
-    ├── SpoolError                 the disk's: an event could not be kept
-    │   ├── SpoolFull              the quota or the disk is used up
-    │   ├── SpoolLocked            another process holds what was asked for
-    │   └── SpoolCorrupt           what is stored there cannot be read
-    └── DeliveryError              the way's: never raised by track; from the command line and tests
+TotangoError
+├── OptionsError(ValueError)   yours, at start-up: a wrong option; names it
+├── InvalidID(ValueError)      yours, in a call: from salesforce_id and product_account_id
+├── InvalidEvent(ValueError)   yours, in a call: `.problems` has every Problem, not only the first
+├── SpoolError                 the disk's: an event could not be kept
+│   ├── SpoolFull              the quota or the disk is used up
+│   ├── SpoolLocked            another process holds what was asked for
+│   └── SpoolCorrupt           what is stored there cannot be read
+└── DeliveryError              the way's: never raised by track; from the command line and tests
 """
 
 from __future__ import annotations

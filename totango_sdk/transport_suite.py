@@ -105,7 +105,9 @@ def _answers(transport: Transport, count: int) -> list[Answer]:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     answers: list[Answer] = []
     while len(answers) < count:
-        assert time.monotonic() < deadline, f"only {len(answers)} of {count} tickets came back: the others were swallowed"
+        assert time.monotonic() < deadline, (
+            f"only {len(answers)} of {count} tickets came back: the others were swallowed"
+        )
         answers += transport.poll(0.5)
     answers += transport.poll(0.05)
     assert len(answers) == count, f"{len(answers)} answers came back for {count} tickets: {answers}"
@@ -153,7 +155,7 @@ def _checks_answers(transport: Transport, server: _Server) -> None:
     assert answer.status == 200, f"a large answer of 200 came back as {answer.status!r} ({answer.error})"
 
 
-def _checks_failures(transport: Transport, server: _Server) -> None:
+def _checks_failures(transport: Transport, _: _Server) -> None:
     transport.submit(1, b"close")
     (answer,) = _answers(transport, 1)
     assert answer.status is None, f"a connection closed without an answer came back as {answer.status!r}"
@@ -165,7 +167,7 @@ def _checks_failures(transport: Transport, server: _Server) -> None:
     assert time.monotonic() - started < _PATIENCE_SECONDS, "a request has no time limit"
 
 
-def _checks_waiting(transport: Transport, server: _Server) -> None:
+def _checks_waiting(transport: Transport, _: _Server) -> None:
     transport.submit(1, b"mute")
     started = time.monotonic()
     assert transport.poll(0) == [], "a request that is not answered came back at once"
@@ -183,7 +185,7 @@ def _checks_waiting(transport: Transport, server: _Server) -> None:
     transport.close()
 
 
-def _checks_idle(transport: Transport, server: _Server) -> None:
+def _checks_idle(transport: Transport, _: _Server) -> None:
     for ticket in range(4):
         transport.submit(ticket, b"idle")
         (answer,) = _answers(transport, 1)

@@ -395,7 +395,7 @@ def _check_product_account(account_id: str | None, account: dict[str, str]) -> l
         return [Problem("account.product_id", product_id, message, "warning")]
     if account_id != f"{parent_id}_{product_id}":
         message = (
-            f"{shown(account_id)} is not {shown(f'{parent_id}_{product_id}')}, which its parent_id and product_id make. "
+            f"{shown(account_id)} is not {shown(f'{parent_id}_{product_id}')}, which its two parts make. "
             "That is right only if this product was given an account_id of its own"
         )
         return [Problem("account", account_id, message, "warning")]
@@ -407,7 +407,9 @@ def _check_values(came: _Sorted) -> list[Problem]:
     problems = []
     for field, value in came.values():
         if value in _LEFTOVERS:
-            message = f"{value!r} is what {_LEFTOVERS[value]}; it is stored as that text. Leave the parameter out instead"
+            message = (
+                f"{value!r} is what {_LEFTOVERS[value]}; it is stored as that text. Leave the parameter out instead"
+            )
             problems.append(Problem(field, value, message, "warning"))
         elif _REPLACEMENT in value:
             message = f"{shown(value)} has bytes that are not UTF-8. Percent-encode the text as UTF-8"

@@ -33,7 +33,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Change more than one event without asking.")]
 _Reason = Annotated[str | None, typer.Option(help="Only letters with this text in their reason.")]
 _Account = Annotated[str | None, typer.Option(help="Only letters of this account.")]
-_Older = Annotated[str | None, typer.Option("--older-than", help="Only letters that died so long ago: 90s, 15m, 6h, 2d.")]
+_Older = Annotated[
+    str | None, typer.Option("--older-than", help="Only letters that died so long ago: 90s, 15m, 6h, 2d.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +90,7 @@ def _plain(left: Left) -> dict[str, Any]:
 
 def _age(at: float | None) -> str:
     if at is None:
-        return "–"
+        return "-"
     seconds = max(0, int(time.time() - at))
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * length:
@@ -114,7 +116,9 @@ def dead(
     if not letters:
         typer.echo("There is no dead letter.")
         return
-    rows = [[letter.id, _age(letter.dead_at), _who(letter), letter.reason, _advice(letter)] for letter in letters[:limit]]
+    rows = [
+        [letter.id, _age(letter.dead_at), _who(letter), letter.reason, _advice(letter)] for letter in letters[:limit]
+    ]
     table(["id", "died", "account", "reason", "what to do"], rows)
     if len(letters) > limit:
         typer.echo(f"… and {len(letters) - limit} more (--limit shows them)")
@@ -149,7 +153,7 @@ def _account_of(letter: DeadLetter) -> str | None:
 
 
 def _who(letter: DeadLetter) -> str:
-    return str(_account_of(letter) or "–")
+    return str(_account_of(letter) or "-")
 
 
 class _Filter:
@@ -186,7 +190,9 @@ def retry(
     as_json: _Json = False,
 ) -> None:
     """Put dead letters back, to be sent again by the next process or `totango spool drain`."""
-    changed, skipped, running = _change(_directory(directory), _Filter(reason, account, older_than), "send again", yes, _requeue)
+    changed, skipped, running = _change(
+        _directory(directory), _Filter(reason, account, older_than), "send again", yes, _requeue
+    )
     if as_json:
         tell_json({"retried": changed, "never_sent": skipped, "held_by_running_processes": running})
     else:
@@ -207,7 +213,9 @@ def purge(
     as_json: _Json = False,
 ) -> None:
     """Delete dead letters for good."""
-    changed, _, running = _change(_directory(directory), _Filter(reason, account, older_than), "delete", yes, purge_letters)
+    changed, _, running = _change(
+        _directory(directory), _Filter(reason, account, older_than), "delete", yes, purge_letters
+    )
     if as_json:
         tell_json({"purged": changed, "held_by_running_processes": running})
     else:
@@ -221,7 +229,9 @@ def _tell_running(running: int) -> None:
         typer.echo(f"{running} belong to processes that are running, and can be changed once those have ended.")
 
 
-def _change(directory: str, wanted: _Filter, what: str, yes: bool, action: Callable[[Store, list[DeadLetter]], int]) -> tuple[int, int, int]:
+def _change(
+    directory: str, wanted: _Filter, what: str, yes: bool, action: Callable[[Store, list[DeadLetter]], int]
+) -> tuple[int, int, int]:
     """Change the letters that are wanted; returns how many were, could not be, and are held by the living."""
     chosen = [(left, found) for left, found in _letters(directory, wanted) if found]
     running = sum(len(found) for left, found in chosen if left.is_alive)
@@ -258,7 +268,9 @@ def drain(
     elif not results:
         typer.echo("Nothing is waiting.")
     for result in () if as_json else results:
-        typer.echo(f"{result['service_id']}: {result['delivered']} delivered, {result['dead']} dead, {result['left']} left")
+        typer.echo(
+            f"{result['service_id']}: {result['delivered']} delivered, {result['dead']} dead, {result['left']} left"
+        )
         if result["left"]:
             typer.echo(f"  {result['trouble'] or 'time ran out'}")
     raise typer.Exit(1 if any(result["left"] or result["dead"] for result in results) else 0)
@@ -290,5 +302,3 @@ def _drain(directory: str, owner: Owner, timeout: float) -> dict[str, Any]:
         "left": stats.queued + stats.retrying + stats.in_flight,
         "trouble": client.last_failure(),
     }
-
-

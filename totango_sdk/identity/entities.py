@@ -112,7 +112,7 @@ class _Entity(Readable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy what was given; the rest is derived again."""
-        given = {each.alias: getattr(self, each.name) for each in attrs.fields(cast(Any, type(self))) if each.init}
+        given = {each.alias: getattr(self, each.name) for each in attrs.fields(cast("Any", type(self))) if each.init}
         plain = {name: dict(value) if type(value) is MappingProxyType else value for name, value in given.items()}
         return _rebuild, (type(self), plain)
 

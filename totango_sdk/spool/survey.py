@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
 from .base import DeadLetter, Owner, refused_letter
-from .intake import QUOTA_BYTES
 from .files import Files
+from .intake import QUOTA_BYTES
 from .journal import PAGE_BYTES, Record, read_header, recover
 from .paths import check_directory
 from .store import Store
@@ -56,9 +56,7 @@ def _look(directory: str, stem: str) -> Left:
     try:
         with _held(files, owner) as store:
             oldest = store.oldest()
-            return Left(
-                stem, owner, False, has_database, store.waiting, oldest and oldest[1], size, store.letters()
-            )
+            return Left(stem, owner, False, has_database, store.waiting, oldest and oldest[1], size, store.letters())
     except SpoolLocked:
         return _living(files, owner, has_database, size)
     except (SpoolError, OSError) as error:
