@@ -845,3 +845,25 @@ def test_a_spool_that_cannot_fork_does_not_hold_up_the_others(
         assert each.flush(PATIENCE)
         each.close()
     assert Counter(collector.activities) == {"parent": 2, "child": 1}
+
+
+def test_in_uwsgi_without_threads_events_wait_in_the_spool_and_nothing_hangs(tmp_path: Path) -> None:
+    code = """
+import sys, threading, types
+sys.modules["uwsgi"] = types.SimpleNamespace(opt={"http": b":8000"})
+from totango_sdk import Totango
+client = Totango("SP-1234-01", spool=sys.argv[1], user="u", module="m", account="a")
+assert client.track("Login") is not None
+assert threading.active_count() == 1
+assert client.flush(5.0) is False
+assert client.stats().queued == 1
+client.close()
+print(client.stats().durable)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "spool")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "True\n"
+    assert "--enable-threads" in done.stderr
+    assert list((tmp_path / "spool").glob("*.journal"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import time
 import weakref
@@ -93,7 +94,7 @@ class Worker:
         """Open the spool and start the thread, if they are not there yet."""
         with self._lock:
             self._open()
-            if self._thread is None or not self._thread.is_alive():
+            if (self._thread is None or not self._thread.is_alive()) and not _threads_are_off():
                 self._stop_at = None
                 thread = threading.Thread(target=self._run, name="totango-sender", daemon=True)
                 try:
@@ -118,13 +119,17 @@ class Worker:
         """Make the thread look at the spool again."""
         self._asleep = False
         self._wake.set()
-        transport_wake = getattr(self._transport, "wake", None)
-        if transport_wake is not None:
-            transport_wake()
+        sender = self._sender
+        if sender is not None and sender.in_flight:  # else it does not wait in the transport
+            transport_wake = getattr(self._transport, "wake", None)
+            if transport_wake is not None:
+                transport_wake()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was accepted is delivered or dead; `False` when time ran out."""
         self.start()
+        if self._thread is None:  # nobody here will send anything
+            return not self.spool.pending_before(None)
         waiter = (self.spool.mark(), threading.Event())
         self._waiters.append(waiter)
         self.wake()
@@ -304,6 +309,24 @@ def _guarded(what: str, call: Callable[..., object], *args: object, **kwargs: ob
 
 
 _holds: dict[str, Hold] = {}
+
+
+def _threads_are_off() -> bool:
+    """Whether this is uWSGI without threads, where one that is started never runs."""
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return False
+    options = getattr(uwsgi, "opt", {})
+    if any(name in options for name in ("enable-threads", b"enable-threads", "threads", b"threads")):
+        return False
+    tell_once(
+        "no threads",
+        "uWSGI runs without threads, so events wait in the spool for another process, or for `totango spool drain`: "
+        "start it with --enable-threads to send them from here",
+    )
+    return True
+
+
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 _workers_lock = threading.RLock()  # held while the process forks
 _inherited: list[object] = []

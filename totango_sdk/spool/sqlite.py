@@ -28,6 +28,7 @@ _CHECKPOINT_PAGES = 1000
 _LOW_BITS = 0xFFFFFFFF
 _FETCHED = 500  # the oldest SQLite takes 999 parameters
 _VERSION_AT = 60  # in the header of the file, big-endian
+_WRITE_FORMAT_AT, _WAL_FORMAT = 18, 2
 _TABLES = """
 CREATE TABLE events (id INTEGER PRIMARY KEY, lane TEXT NOT NULL, body BLOB NOT NULL, accepted_at REAL NOT NULL,
                      checksum INTEGER NOT NULL);
@@ -309,6 +310,9 @@ def _check_version(path: str) -> None:
         header = file.read(_VERSION_AT + 4)
         if header.startswith(b"SQLite format 3") and len(header) == _VERSION_AT + 4:
             _check_known(path, int.from_bytes(header[_VERSION_AT:], "big"))
+            if header[_WRITE_FORMAT_AT] > _WAL_FORMAT:
+                msg = f"{path} is damaged: SQLite would take it for one that is only to be read"
+                raise SpoolCorrupt(msg)
 
 
 def _check_known(path: str, version: int) -> None:
@@ -405,6 +409,9 @@ def _translated(path: str) -> Iterator[None]:
             kind, advice = _KINDS.get(code) or _KINDS.get(code & 0xFF) or _OTHER
         msg = f"{path} cannot be used ({error}): {advice}"
         raise kind(msg) from error
+    except UnicodeError as error:  # what it says quotes the file, and that is not UTF-8
+        msg = f"{path} cannot be used ({error}): it is damaged"
+        raise SpoolCorrupt(msg) from error
 
 
 @contextlib.contextmanager

@@ -55,9 +55,8 @@ class Store:
         path = self.files.path("db")
         remove_file(f"{path}.draft")
         if found.records or any(os.path.exists(path + suffix) for suffix in ("", "-wal", ".new")):
-            database = self.opened()
             # Killed between burying an event and striking it off.
-            dead = database.buried(record.id for record in found.records)
+            dead = self._try(lambda database: database.buried(record.id for record in found.records))
             records = [record for record in found.records if record.id not in dead]
             if records:
                 self._try(lambda database: database.insert(records))
