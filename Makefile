@@ -1,4 +1,4 @@
-.PHONY: help demo test lint bench sandbox clean
+.PHONY: help demo test lint bench chaos sandbox clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -11,6 +11,7 @@ help:
 	@echo "make sandbox   run a local collector to look at"
 	@echo "make test      lint, types, layers, and every test"
 	@echo "make lint      lint, types and layers only"
+	@echo "make chaos     break everything on purpose, and count (writes docs/reliability.md)"
 	@echo "make bench     measure against other SDKs (writes benchmarks/results.md)"
 
 # The virtual environment, with what the lock file pins. Made anew when the lock changes.
@@ -37,8 +38,13 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: lint
+	@bash scripts/install_servers.sh
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+
+chaos: $(READY)
+	@bash scripts/install_servers.sh
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 bench:
 	@bash benchmarks/run.sh $(ARGS)

@@ -6,7 +6,8 @@ import sys
 import threading
 from collections import Counter, defaultdict
 
-from totango_sdk import Account, Answer, DiskSpool, MemorySpool, Totango
+from totango_sdk import Account, Answer, MemorySpool, Totango
+from totango_sdk.spool import DiskSpool
 
 THREADS, EACH, ACCOUNTS = 8, 12_500, 40
 

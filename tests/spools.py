@@ -127,6 +127,32 @@ def leave(directory: Path, count: int, *, owner: Owner = OWNER, name: str = "", 
     return [f"{name}{number} ".encode().ljust(size, b".") for number in range(count)]
 
 
+def leave_each(
+    directory: Path, sets: int, count: int, then: Callable[[DiskSpool], object] = lambda _: None, **sizes: Any
+) -> list[list[bytes]]:
+    """Let so many processes put events and die only when all are there, each with files of its own."""
+    told, tell = os.pipe()
+    waiting, end = os.pipe()
+
+    def work(number: int) -> None:
+        os.close(end)
+        spool = opened(directory, **sizes)
+        fill(spool, count, name=f"{number}: ")
+        then(spool)
+        os.write(tell, b"!")
+        os.read(waiting, 1)
+
+    children = [forked(lambda number=number: work(number)) for number in range(sets)]  # type: ignore[misc]
+    os.close(tell)
+    for _ in children:
+        assert os.read(told, 1)
+    os.close(end)
+    assert [ended(child) for child in children] == [0] * sets
+    os.close(told)
+    os.close(waiting)
+    return [[f"{each}: {number} ".encode().ljust(300, b".") for number in range(count)] for each in range(sets)]
+
+
 def names(directory: Path, part: str = "") -> list[str]:
     return sorted(name for name in os.listdir(directory) if part in name)
 

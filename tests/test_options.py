@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from totango_sdk import Account, DiskSpool, MemorySpool, OptionsError, Product, Totango, User
+from totango_sdk import Account, MemorySpool, OptionsError, Product, Totango, User
 from totango_sdk.options import _ENVIRONMENT, REGIONS, Options, from_browser, with_path
+from totango_sdk.spool import DiskSpool
 from totango_sdk.testing import RecordingTransport
 
 SECRET = "s3cr3t-T0ken"

@@ -93,7 +93,6 @@ def test_pytest_finds_the_fixture_in_a_hosts_own_tests(tmp_path: Path) -> None:
         "    totango_events.assert_tracked('x')\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)]
-    plugin = ["-p", "totango_sdk.pytest_plugin"]
-    ended = subprocess.run([*command, *plugin], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
     assert "1 failed, 1 passed" in ended.stdout, ended.stdout + ended.stderr
     assert "not tracked: 'x'" in ended.stdout

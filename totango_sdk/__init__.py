@@ -25,7 +25,7 @@ from .errors import (
 )
 from .events import Event
 from .identity import Account, Problem, Product, User, check_id, product_account_id, salesforce_id
-from .spool import DeadLetter, DiskSpool, MemorySpool, Spool
+from .spool import DeadLetter, MemorySpool, Spool
 from .version import __version__
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "AsyncTotango",
     "DeadLetter",
     "DeliveryError",
-    "DiskSpool",
     "Event",
     "InvalidEvent",
     "InvalidID",

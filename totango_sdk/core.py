@@ -17,7 +17,7 @@ from .identity import Problem
 from .letters import letter, refusal
 from .log import tell_once
 from .recall import Recall
-from .spool import DeadLetter, DiskSpool, Item, MemorySpool, Outcome, Owner, Spool, default_directory
+from .spool import DeadLetter, Item, MemorySpool, Outcome, Owner, Spool
 from .version import __version__
 from .wire import claimed_keys, requests, token_suffix
 
@@ -304,6 +304,9 @@ def _make_spool(options: Options) -> Spool:
     if options.spool == "memory" or options.disabled:
         return MemorySpool()
     if options.spool is None or isinstance(options.spool, str) or hasattr(options.spool, "__fspath__"):
+        from .spool.disk import DiskSpool
+        from .spool.paths import default_directory
+
         return DiskSpool(options.spool or default_directory(), durability=options.durability)
     spool: Spool = options.spool
     return spool

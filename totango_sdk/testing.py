@@ -1,11 +1,13 @@
-"""For tests: a transport that records, and a real collector on this machine."""
+"""For tests: a transport that records, a real collector on this machine, and suites for your own parts."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
+from .conformance import check_spool
 from .delivery.transports import Answer
+from .transport_suite import check_transport
 from .wire import decode
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .sandbox import Sandbox
+
+__all__ = ["RecordingTransport", "check_spool", "check_transport", "sandbox_server"]
 
 
 class RecordingTransport:

@@ -45,14 +45,16 @@ def crowded(directory: Path, *, threads: int = 200, each: int = 50) -> Row:
     return row
 
 
-def _hold_the_interpreter(done: threading.Event) -> None:
+def _hold_the_interpreter(start: threading.Barrier, done: threading.Event) -> None:
     """Match again and again what takes exponential time: the interpreter is not let go meanwhile."""
     pattern = re.compile(r"(a+)+b")
-    while not done.wait(0.05):
+    start.wait(60)
+    while not done.wait(0.02):
         pattern.match("a" * 22)
 
 
-def _be_busy(client: Any, ledger: Ledger, stream: str, count: int) -> None:
+def _be_busy(client: Any, ledger: Ledger, stream: str, count: int, start: threading.Barrier) -> None:
+    start.wait(60)
     for seq in range(count):
         ledger.send(client, stream, seq, 20)
         sum(range(2000))
@@ -60,12 +62,13 @@ def _be_busy(client: Any, ledger: Ledger, stream: str, count: int) -> None:
 
 def main(config: dict[str, Any]) -> None:
     client, ledger, done = make_client(config), Ledger(config["ledger"]), threading.Event()
+    start = threading.Barrier(config["threads"] + 1)
     ledger.send(client, "first", 0, 20)
     client.flush(10)
     before = _megabytes()
-    holder = threading.Thread(target=_hold_the_interpreter, args=(done,))
+    holder = threading.Thread(target=_hold_the_interpreter, args=(start, done))
     busy = [
-        threading.Thread(target=_be_busy, args=(client, ledger, f"t{number}", config["each"] - (number == 0)))
+        threading.Thread(target=_be_busy, args=(client, ledger, f"t{number}", config["each"] - (number == 0), start))
         for number in range(config["threads"])
     ]
     for thread in (holder, *busy):

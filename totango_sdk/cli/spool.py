@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import OptionsError
-from ..spool import default_directory
+from ..spool.paths import default_directory
 from ..spool.survey import Left, held, requeue, survey
 from ..spool.survey import purge as purge_letters
 from ..wire import decode, read

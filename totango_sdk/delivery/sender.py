@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .transports import Transport
 
 _BURST_SECONDS = 0.1
+_NUMBER = re.compile(r"\d+")
 
 
 class Sender:
@@ -162,7 +164,9 @@ class Sender:
             self._breaker.succeeded()
             return Outcome(event, verdict.kind, reason=verdict.reason)
         self.last_failure = verdict.reason
-        tell_once(f"retry {verdict.reason}", f"events wait in the spool and are sent again: {verdict.reason}")
+        # libcurl tells how many milliseconds it waited: the same fault is another text each time.
+        kind = _NUMBER.sub("#", verdict.reason) if answer.status is None else str(answer.status)
+        tell_once(f"retry {kind}", f"events wait in the spool and are sent again: {verdict.reason}")
         self._breaker.failed(now, self._chance())
         wait = backoff(event.attempts + 1, self._chance())
         if verdict.wait is not None:

@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
+_EMAIL = rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*"  # compiled, and cached by re, where it is needed
 
 
 @attrs.frozen(repr=False)
@@ -166,7 +166,7 @@ def _broken_by_id(kind: str, rule: _IdRule, text: str) -> list[str]:
     stripped = text.strip()
     if text != stripped:
         broken.append(f"{shown(text)} has a leading or trailing space; {rule.noun} has none. Strip it")
-    if not rule.pattern.fullmatch(stripped) and not (kind == "user" and _EMAIL.fullmatch(stripped)):
+    if not rule.pattern.fullmatch(stripped) and not (kind == "user" and re.fullmatch(_EMAIL, stripped)):
         other = _first_other(rule, text)
         broken.append(f"{shown(text)} has {other}; {rule.noun} has only {rule.allowed}. {rule.advice}")
     return broken

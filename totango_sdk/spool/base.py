@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import attrs
 
-from ..errors import SpoolError, shown
+from ..errors import Readable, SpoolError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,8 +56,8 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-@attrs.frozen(kw_only=True)
-class DeadLetter:
+@attrs.frozen(kw_only=True, repr=False)
+class DeadLetter(Readable):
     """An event that was given up, with everything that is needed to mend it.
 
     `reason` says why in one line. An event that was refused before it was stored has `input`, the

@@ -19,6 +19,7 @@ from .intake import Intake
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .lanes import Lane
     from .store import Store
 
 _STRIKE_GROUP = 100
@@ -42,27 +43,30 @@ class DiskSpool(Intake):
 
     def lease(self, limit: int, now: float) -> list[Leased]:
         """Take out what is due; see `Spool.lease`."""
-        if self._lanes.ready < limit:
-            self._pull(limit)
-        taken = self._lanes.take(limit, now)
-        if not taken:
-            return []
+        while True:
+            if self._lanes.ready < limit:
+                self._pull(limit)
+            taken = self._lanes.take(limit, now)
+            leased = self._read(taken) if taken else []
+            if leased or not taken:  # else all of them were damaged, and the next of their lanes may go
+                return leased
+
+    def _read(self, taken: list[tuple[int, Lane]]) -> list[Leased]:
+        """Return what was taken from the lanes; what is damaged becomes a dead letter."""
         try:
             found = self._find([event_id for event_id, _ in taken])
         except BaseException:
             self._lanes.untake(taken)
             raise
         self._out.update(event_id for event_id, _ in taken)
-        leased, lost = [], []
+        leased = []
         for event_id, lane in taken:
             if event_id in found:
                 body, accepted_at = found[event_id]
                 leased.append(Leased(event_id, lane.name, body, lane.attempts, accepted_at))
             else:
-                lost.append(Leased(event_id, lane.name, b"", lane.attempts, time.time()))
-        for event in lost:
-            tell_once("damaged", f"event {event.id:x} was {_DAMAGED}", level="error")
-            self._bury(event, None, _DAMAGED)
+                tell_once("damaged", f"event {event_id:x} was {_DAMAGED}", level="error")
+                self._bury(Leased(event_id, lane.name, b"", lane.attempts, time.time()), None, _DAMAGED)
         return leased
 
     def _find(self, ids: list[int]) -> dict[int, tuple[bytes, float]]:
@@ -134,10 +138,9 @@ class DiskSpool(Intake):
                     self._lanes.done(event.lane)
                     self._delivered += 1
                     if event.id in self._home:
-                        self._home.pop(event.id).struck.append(event.id)
+                        self._home.pop(event.id).struck.add(event.id)
                     elif not journal.strike(event.id):
-                        own.struck.append(event.id)
-                    self._full_until = 0.0
+                        own.struck.add(event.id)
                 else:
                     continue
                 self._out.discard(event.id)
@@ -165,7 +168,6 @@ class DiskSpool(Intake):
                 self._out.discard(event.id)
                 self._lanes.done(event.lane)
                 self._dead += 1
-                self._full_until = 0.0
 
     # -- keeping house
 
@@ -248,7 +250,7 @@ class DiskSpool(Intake):
 
     def _add(self, store: Store, last_id: int) -> None:
         # Two processes that began with the same number by chance cannot be told apart here.
-        taken = {self._next_id >> 32, *(each.base for each in self._adopted)}
+        taken = {self._next_id >> 32, *(each.base for each in self._stores())}
         store.base = last_id >> 32
         if store.is_empty or (store.waiting and store.base in taken):
             store.close()

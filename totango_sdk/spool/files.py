@@ -31,7 +31,7 @@ def _scope(owner: Owner) -> str:
     return f"{crc32('|'.join(owner).encode()):08x}"
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Files:
     """One set of files, and the lock that says whose it is."""
 

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolFull, SpoolLocked
 from ..log import tell_once
@@ -27,6 +27,19 @@ QUOTA_BYTES = 512 << 20
 _SPILL = 200
 _SMALL_BYTES = 4 << 20
 _FULL_SECONDS = 0.1
+_CLOSED = "the spool is closed"
+
+
+class _Full(NamedTuple):
+    """That there was no room to empty the sealed segment, and what would have to change before it is worth a try."""
+
+    why: str
+    until: float
+    waiting: int
+    sealed: int
+
+    def still_holds(self, waiting: int, sealed: int) -> bool:
+        return time.monotonic() < self.until and waiting >= self.waiting and sealed > self.sealed // 2
 
 
 class Intake:
@@ -70,8 +83,7 @@ class Intake:
         self._fresh: deque[tuple[int, str]] = deque()  # in the journal and not in a lane yet, in order
         self._out: set[int] = set()
         self._synced = 0
-        self._full_until = 0.0
-        self._full = ""
+        self._full: _Full | None = None
 
     # -- opening and closing
 
@@ -91,7 +103,7 @@ class Intake:
             with self._memory:
                 self._next_id = (_base_after(last_id) if last_id else _new_base()) + 1
                 self._accepted = self._delivered + self._dead + own.waiting
-                own.was_mended = False
+                own.base, own.was_mended = last_id >> 32, False
                 self._own, self._journal = own, journal
 
     def _stores(self) -> list[Store]:
@@ -195,21 +207,15 @@ class Intake:
 
     def _opened(self) -> Journal:
         if self._journal is None:
-            msg = "the spool is closed"
-            raise SpoolClosed(msg)
+            raise SpoolClosed(_CLOSED)
         return self._journal
 
     def _make_room(self) -> None:
         """Empty the sealed segment, here and now; the memory lock is let go meanwhile."""
-        if time.monotonic() < self._full_until:  # to find out each time would cost the host milliseconds
-            raise SpoolFull(self._full)
         self._memory.release()
         try:
             with self._disk:
                 self._spill()
-        except SpoolFull as full:
-            self._full, self._full_until = str(full), time.monotonic() + _FULL_SECONDS
-            raise
         finally:
             self._memory.acquire()
 
@@ -225,9 +231,8 @@ class Intake:
         try:
             with self._disk:
                 if self._own is None:
-                    self._opened()
-                else:
-                    self._own.insert(records)
+                    raise SpoolClosed(_CLOSED)
+                self._own.insert(records)
         finally:
             self._memory.acquire()
         self._dead += len(items)
@@ -248,6 +253,8 @@ class Intake:
         journal, own = self._journal, self._own
         if journal is None or own is None or journal.sealed is None:
             return
+        if self._full is not None and self._full.still_holds(own.waiting, journal.sealed_count):
+            raise SpoolFull(self._full.why)  # to find out each time would cost milliseconds
         with self._memory:
             ids = journal.sealed_ids()
         records: list[Record] = []
@@ -261,10 +268,15 @@ class Intake:
                     elif journal.holds(event_id):
                         damaged.append(event_id)
         if records or damaged:
-            own.insert(records, damaged)
+            try:
+                own.insert(records, damaged)
+            except SpoolFull as full:
+                self._full = _Full(str(full), time.monotonic() + _FULL_SECONDS, own.waiting, len(ids))
+                raise
+        self._full = None
         with self._memory:
             # Delivered while they were being moved.
-            own.struck += [record.id for record in records if not record.is_letter and not journal.holds(record.id)]
+            own.struck.update(each.id for each in records if not (each.is_letter or journal.holds(each.id)))
             if ids:
                 self._unpulled(own, ids[-1])
             journal.unseal()

@@ -140,6 +140,11 @@ class Journal:
         self._begin(1 - self._active)
         return True
 
+    @property
+    def sealed_count(self) -> int:
+        """How much is alive in the sealed segment."""
+        return 0 if self.sealed is None else len(self._live[self.sealed]) + len(self._letters[self.sealed])
+
     def sealed_ids(self) -> list[int]:
         """The ids of all that is alive in the sealed segment, in order."""
         assert self.sealed is not None

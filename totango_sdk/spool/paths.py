@@ -161,7 +161,7 @@ def disk_error(path: str, error: OSError) -> SpoolError:
     return SpoolError(f"{path} cannot be used ({error.strerror}): give this user the right, or choose another spool=")
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class LockFile:
     """A lock that ends with its process, however that ends, and is not inherited by a fork."""
 

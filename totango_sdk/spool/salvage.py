@@ -99,6 +99,7 @@ class _Pages:
 
     def __init__(self, path: str) -> None:
         self._logged = dict(_committed(f"{path}-wal"))
+        self.log_is_whole = not log_is_damaged(f"{path}-wal", has_file=True)
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -133,7 +134,8 @@ def _rows(pages: _Pages, root: int, columns: int) -> Iterator[tuple[int, list[An
 def _leaves(pages: _Pages, root: int) -> Iterator[bytes]:
     """Return the leaves of a table; where the way to some is lost, all that are not known to be free."""
     seen: set[int] = set()
-    pending, is_whole = [root], True
+    # In a damaged log, the page that leads to the newest leaves may be one that is lost, and an older one stand for it.
+    pending, is_whole = [root], pages.log_is_whole
     while pending:
         number = pending.pop()
         page = pages.read(number)

@@ -24,7 +24,6 @@ SCHEMA = 1
 _APPLICATION = 0x546F7447  # "TotG"
 PAGE_BYTES = 4096
 _CACHE_KIB = 2048
-_CHECKPOINT_PAGES = 1000
 _LOW_BITS = 0xFFFFFFFF
 _FETCHED = 500  # the oldest SQLite takes 999 parameters
 _VERSION_AT = 60  # in the header of the file, big-endian
@@ -203,10 +202,10 @@ class Database:
             query = "SELECT 1 FROM dead WHERE id=?"
             return {event_id for event_id in ids if self._db.execute(query, (event_id,)).fetchone()}
 
-    def oldest(self, skipped: Container[int] = ()) -> tuple[int, float] | None:
-        """Return the id and the time of acceptance of the oldest event that is not skipped."""
+    def oldest(self, skipped: Container[int] = (), floor: int = 0) -> tuple[int, float] | None:
+        """Return the id and the time of acceptance of the oldest event from `floor` on that is not skipped."""
         with _translated(self.path):
-            rows = self._db.execute("SELECT id, accepted_at FROM events ORDER BY id")
+            rows = self._db.execute("SELECT id, accepted_at FROM events WHERE id >= ? ORDER BY id", (floor,))
             return next((row for row in rows if row[0] not in skipped), None)
 
     def last_id(self) -> int:
@@ -234,10 +233,10 @@ class Database:
             gone = self._changes("DELETE FROM dead WHERE id=?", ((event_id,) for event_id in ids))
         self.dead -= gone
 
-    def checkpoint(self) -> None:
-        """Move what the write-ahead log holds into the file, once it is long enough to be worth it."""
+    def checkpoint(self, least: int = 0) -> None:
+        """Move what the write-ahead log holds into the file, if it has more than `least` bytes. Raises `SpoolFull`."""
         with _translated(self.path), os_translated(self.path):
-            if os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_PAGES * PAGE_BYTES:
+            if os.stat(f"{self.path}-wal").st_size > least:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self, *, remove: bool) -> None:

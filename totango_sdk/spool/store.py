@@ -5,7 +5,9 @@ Used with the spool's `_disk` lock held, but for `recover`.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LARGE_BYTES = 4 << 20
+_CHECKPOINT_BYTES = 4 << 20
+_LOW_BYTES = 16 << 20
+_AFTER_FULL_SECONDS = 1.0
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True, repr=False)
 class Store:
     """The database of one process's files, ours or a dead one's that was adopted."""
 
@@ -38,9 +43,11 @@ class Store:
     base: int = 0  # the upper half of its ids
     cursor: int = 0  # up to here, its events were brought into their lanes
     behind: bool = False  # whether there may be more behind the cursor
-    struck: list[int] = attrs.field(factory=list)  # delivered, but still in the database
+    struck: set[int] = attrs.field(factory=set)  # delivered, but still in the database
     is_broken: bool = False  # damaged, and not mended yet for lack of room
     was_mended: bool = False  # so that events may be missing
+    _floor: int = 0  # what has a smaller id is struck off
+    _strike_at: float = 0.0  # after a full disk: not with every delivery
 
     # -- opening, and what a dead process left
 
@@ -99,7 +106,7 @@ class Store:
 
         self.is_broken = True
         mend(self.files.path("db"), self.owner, self.durability)
-        self.is_broken, self.was_mended = False, True
+        self.is_broken, self.was_mended, self._floor = False, True, 0
 
     def _try(self, action: Callable[[Database], T]) -> T:
         """Do something with the database; if that shows damage, mend it and do it again."""
@@ -148,6 +155,10 @@ class Store:
     def insert(self, records: Sequence[Record], damaged: Iterable[int] = ()) -> None:
         """Add records of the journal. Raises `SpoolFull`."""
         self._try(lambda database: database.insert(records, damaged))
+        if _free_bytes(self.files.directory) < _LOW_BYTES:
+            # A log that fills the disk could never be emptied: that takes as much room again.
+            with contextlib.suppress(SpoolFull):
+                self._try(lambda database: database.checkpoint())
 
     def after(self, limit: int) -> list[tuple[int, str]]:
         """Return the next events behind the cursor, with their lanes, in order."""
@@ -161,8 +172,10 @@ class Store:
         """Return the id and the time of acceptance of the oldest event that is not struck off."""
         if self.is_empty:
             return None
-        skipped = set(self.struck)
-        return self._try(lambda database: database.oldest(skipped))
+        row = self._try(lambda database: database.oldest(self.struck, self._floor))
+        if row is not None:
+            self._floor = row[0]  # nothing comes in before it any more
+        return row
 
     def bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
         """Move an event to the dead. Raises `SpoolFull`."""
@@ -189,15 +202,17 @@ class Store:
         """Delete what was delivered. On a full disk nothing can be deleted either; it stays known here."""
         if not self.struck:
             return
-        batch = self.struck[:]
-        try:
-            self._try(lambda database: database.strike(batch))
-        except SpoolFull as full:
-            tell_once("strike", f"what was delivered cannot be struck off: {full}")
-            if self.dead or not self._is_done:
-                return
-            self.drop()  # but a whole file can
-        del self.struck[: len(batch)]
+        if time.monotonic() >= self._strike_at:
+            try:
+                batch = list(self.struck)
+                self._try(lambda database: database.strike(batch))
+                self.struck.difference_update(batch)
+            except SpoolFull as full:
+                tell_once("strike", f"what was delivered cannot be struck off: {full}")
+                self._strike_at = time.monotonic() + _AFTER_FULL_SECONDS
+        if self.struck and not self.dead and self._is_done:
+            self.drop()  # a whole file can be deleted even then
+            self.struck.clear()
 
     # -- keeping house, and closing
 
@@ -209,7 +224,7 @@ class Store:
         if self.is_drained and not self.dead and self.files.size > _LARGE_BYTES:
             self.drop()
         else:
-            self._try(lambda database: database.checkpoint())
+            self._try(lambda database: database.checkpoint(_CHECKPOINT_BYTES))
 
     def move_letters(self, other: Store) -> None:
         """Give the dead letters to another store. Raises `SpoolFull`."""
@@ -236,3 +251,8 @@ class Store:
         """Let go of what a fork has inherited; returns what must never be finalized."""
         self.files.abandon()
         return None if self.database is None else self.database.disown()
+
+
+def _free_bytes(directory: str) -> int:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
