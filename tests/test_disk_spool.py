@@ -89,8 +89,8 @@ def test_what_is_delivered_while_it_is_moved_is_not_delivered_again(
         out = spool.lease(9, NOW)
         insert = Store.insert
 
-        def slow(self: Store, *arguments: Any) -> None:
-            insert(self, *arguments)
+        def slow(self: Store, *arguments: Any, **more: Any) -> None:
+            insert(self, *arguments, **more)
             if out:
                 deliver(spool, out)
                 out.clear()
@@ -238,7 +238,7 @@ def test_with_durability_power_each_put_is_synced_and_so_is_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     syncs = []
-    monkeypatch.setattr(Journal, "sync", lambda self: syncs.append(self))
+    monkeypatch.setattr(Journal, "sync", lambda _: syncs.append(1))
     spool = opened(tmp_path, durability="power", segment_bytes=SMALL)
     for number in range(50):
         put(spool, b"x" * 300)
@@ -367,7 +367,7 @@ def test_a_full_spool_is_not_looked_at_with_each_put(tmp_path: Path, monkeypatch
     monkeypatch.setattr(intake.time, "monotonic", lambda: clock[0])
     tried = []
     insert = Store.insert
-    monkeypatch.setattr(Store, "insert", lambda self, *rest: (tried.append(1), insert(self, *rest)))
+    monkeypatch.setattr(Store, "insert", lambda self, *rest, **more: (tried.append(1), insert(self, *rest, **more)))
     spool = opened(tmp_path, segment_bytes=SMALL, quota_bytes=1)
     with pytest.raises(SpoolFull):
         fill(spool, 1000)
@@ -791,6 +791,27 @@ def test_a_fork_that_no_hook_has_told_of_can_be_told_afterwards(tmp_path: Path) 
     spool.close()
 
 
+def test_what_a_child_lets_go_of_stays_as_it_is(tmp_path: Path) -> None:
+    """As in a child, but here, where it can be seen: nothing is closed, removed or finalized."""
+    leave_each(tmp_path, 2, 10, segment_bytes=SMALL)
+    spool = opened(tmp_path, segment_bytes=SMALL)
+    spool.maintain(adopt=True)
+    put_in = fill(spool, 100)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    spool.before_fork()
+    spool.after_fork(in_child=True)
+    assert spool.counts().accepted == 0
+    assert spool.lease(9, NOW) == []
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+    def other() -> None:
+        with closing(tmp_path) as other:
+            assert len(drain(other)) == len(put_in) + 20
+
+    dead(other)
+    DiskSpool(tmp_path).after_fork(in_child=True)  # nothing to let go of
+
+
 # -- racing threads
 
 
@@ -846,9 +867,9 @@ def test_a_flush_never_ends_while_an_event_is_on_its_way_to_the_database(
     insert = Store.insert
     seen = []
 
-    def looked(self: Store, *rest: Any) -> None:
+    def looked(self: Store, *rest: Any, **more: Any) -> None:
         seen.append(spool._journal.oldest)  # type: ignore[union-attr]
-        insert(self, *rest)
+        insert(self, *rest, **more)
 
     monkeypatch.setattr(Store, "insert", looked)
     fill(spool, 100)

@@ -76,6 +76,19 @@ def test_letters_of_adopted_files_move_over_and_the_files_go(tmp_path: Path) -> 
         assert len(list(spool.letters())) == 8
 
 
+def test_an_adopted_event_that_is_given_up_is_kept_as_a_letter(tmp_path: Path) -> None:
+    leave_each(tmp_path, 3, 10)
+    spool = opened(tmp_path)
+    spool.maintain(adopt=True)
+    out = spool.lease(5, NOW)
+    bury(spool, out)
+    assert len(drain(spool)) == 25
+    assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(bodies(out))
+    assert len(names(tmp_path, ".lock")) == 1
+    check_counts(spool)
+    spool.close()
+
+
 def test_where_letters_find_no_room_their_files_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_each(tmp_path, 2, 4, bury_all)
     spool = opened(tmp_path)

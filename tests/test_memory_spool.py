@@ -74,3 +74,13 @@ def test_the_time_of_the_next_retry_is_told() -> None:
     assert spool.next_due() == FAR
     deliver(spool, spool.lease(9, FAR))
     assert spool.next_due() is None
+
+
+def test_a_child_starts_empty() -> None:
+    spool = MemorySpool()
+    put(spool, b"parents")
+    spool.before_fork()
+    spool.after_fork(in_child=True)
+    assert spool.counts().accepted == 0
+    put(spool, b"childs")
+    assert bodies(drain(spool)) == [b"childs"]

@@ -16,7 +16,7 @@ from spools import OTHER, OWNER, dead, ended, forked
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked
 from totango_sdk.spool import salvage, sqlite
 from totango_sdk.spool.journal import Record
-from totango_sdk.spool.salvage import log_is_damaged, mend
+from totango_sdk.spool.salvage import is_damaged, mend
 from totango_sdk.spool.sqlite import Database, SpoolForeign, make_draft
 
 PAGE = 4096
@@ -109,6 +109,15 @@ def test_the_dead_are_moved_with_everything(path: str) -> None:
     other.close(remove=True)
     database.close(remove=False)
     assert opened(path).dead == 2
+
+
+def test_dead_letters_can_be_deleted_for_good(path: str) -> None:
+    database = made(path)
+    database.bury(row(1))
+    database.bury(row(2))
+    database.forget_dead([1, 7])
+    assert (database.dead, [letter.id for letter in database.letters()]) == (1, ["2"])
+    database.close(remove=True)
 
 
 def test_what_changed_on_the_disk_is_never_given_back(path: str) -> None:
@@ -227,6 +236,7 @@ def test_a_file_that_is_not_as_we_made_it_is_damaged_and_can_be_mended(path: str
 def test_what_is_no_database_is_damaged(path: str, content: bytes) -> None:
     with open(path, "wb") as file:
         file.write(content)
+    assert is_damaged(path)
     with pytest.raises(SpoolCorrupt):
         opened(path)
     mend(path, OWNER, "process")
@@ -252,6 +262,11 @@ def test_what_sqlite_says_is_told_as_ours(code: int | None, kind: type[SpoolErro
     with pytest.raises(SpoolError, match=r"a.db cannot be used \(so it is\)") as raised, sqlite._translated("a.db"):
         raise error
     assert type(raised.value) is kind
+
+
+def test_words_of_sqlite_that_cannot_be_read_mean_damage() -> None:
+    with pytest.raises(SpoolCorrupt, match="it is damaged"), sqlite._translated("a.db"):
+        b"\xff".decode()
 
 
 def test_a_mistake_of_ours_is_no_damage(path: str) -> None:
@@ -462,23 +477,22 @@ def with_log(path: str) -> list[Record]:
 
 def test_a_whole_log_is_no_damage(path: str) -> None:
     with_log(path)
-    assert not log_is_damaged(f"{path}-wal", has_file=True)
-    assert log_is_damaged(f"{path}-wal", has_file=False)
-    assert not log_is_damaged(f"{path}-none", has_file=True)
+    assert not is_damaged(path)
+    assert not is_damaged(f"{path}-none")
     database = opened(path)
     assert database.waiting == 200
     database.strike(range(1, 20))
-    assert not log_is_damaged(f"{path}-wal", has_file=True)
+    assert not is_damaged(path)
     database.checkpoint()
     database.insert(records(300))
-    assert not log_is_damaged(f"{path}-wal", has_file=True)
+    assert not is_damaged(path)
     database.close(remove=False)
 
 
 def test_a_log_that_ends_in_the_middle_of_a_transaction_is_no_damage(path: str) -> None:
     with_log(path)
     os.truncate(f"{path}-wal", os.path.getsize(f"{path}-wal") - 3000)
-    assert not log_is_damaged(f"{path}-wal", has_file=True)
+    assert not is_damaged(path)
     assert opened(path).waiting == 190
 
 
@@ -489,7 +503,7 @@ def test_transactions_behind_damage_in_the_log_are_not_passed_over_in_silence(pa
         file.seek(at)
         (byte,) = file.read(1)
     overwrite(f"{path}-wal", at, bytes([byte ^ 16]))
-    assert log_is_damaged(f"{path}-wal", has_file=True)
+    assert is_damaged(path)
     database = mended(path)
     found = database.fetch([record.id for record in stored])
     assert len(found) > 150
@@ -500,6 +514,7 @@ def test_transactions_behind_damage_in_the_log_are_not_passed_over_in_silence(pa
 def test_a_log_without_its_file_is_enough(path: str) -> None:
     stored = with_log(path)
     os.unlink(path)
+    assert is_damaged(path)
     assert mended(path).waiting == len(stored)
 
 

@@ -348,7 +348,7 @@ def _check_a_forked_child_leaves_the_parents_events(desk: _Desk) -> None:
         reading, writing = os.pipe()
         child = os.fork()
     if child == 0:
-        _be_the_child(desk, writing)
+        _be_the_child(desk, writing)  # pragma: no cover
     desk.spool.after_fork(in_child=False)
     os.close(writing)
     with open(reading, "rb") as pipe:

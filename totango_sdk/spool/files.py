@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .base import Owner
 
 
+_MOST_TEXT = 2048  # what a journal has room for
 _OWN = tuple(f".{suffix}" for suffix in SUFFIXES)
 
 
@@ -162,7 +163,7 @@ class Files:
 
 
 def _text(owner: Owner) -> bytes:
-    return "\n".join(owner).encode()
+    return "\n".join(owner).encode()[:_MOST_TEXT]
 
 
 def leak(things: list[object]) -> None:

@@ -104,6 +104,7 @@ class Intake:
                 self._next_id = (_base_after(last_id) if last_id else _new_base()) + 1
                 self._accepted = self._delivered + self._dead + own.waiting
                 own.base, own.was_mended = last_id >> 32, False
+                own.on_drop = journal.forget_spilled
                 self._own, self._journal = own, journal
 
     def _stores(self) -> list[Store]:
@@ -154,6 +155,7 @@ class Intake:
                 store.strike()
             except SpoolError as error:
                 tell_once("close", f"what was delivered may be sent again: {error}")
+        own.close_database()
         if self._durability == "power":
             journal.sync()
         is_empty = journal.is_empty
@@ -269,7 +271,7 @@ class Intake:
                         damaged.append(event_id)
         if records or damaged:
             try:
-                own.insert(records, damaged)
+                own.insert(records, damaged, spilled=ids[-1])
             except SpoolFull as full:
                 self._full = _Full(str(full), time.monotonic() + _FULL_SECONDS, own.waiting, len(ids))
                 raise
@@ -279,7 +281,7 @@ class Intake:
             own.struck.update(each.id for each in records if not (each.is_letter or journal.holds(each.id)))
             if ids:
                 self._unpulled(own, ids[-1])
-            journal.unseal()
+            journal.unseal(ids[-1] if records or damaged else 0)
 
     def _unpulled(self, own: Store, last: int) -> None:
         """What is not in a lane yet, up to `last`, is now to be found in the database."""

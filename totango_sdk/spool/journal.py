@@ -33,6 +33,13 @@ PAGE_BYTES = 4096
 _MAGIC = b"TotangoJ"
 _FILE = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
 _CHECK = struct.Struct("<I")  # of the header and its text, behind them
+# How far the journal was emptied into the database: if that knows less, it has lost something.
+_SPILLED = struct.Struct("<QI")  # id, checksum
+_SPILLED_AT = PAGE_BYTES - _SPILLED.size
+# The first id of each segment, so that one that was wiped out whole does not pass for one that is not in use.
+_STARTED = struct.Struct("<Q")
+_STARTED_AT = (_SPILLED_AT - 16, _SPILLED_AT - 8)
+_NOT_STARTED = (1 << 64) - 1  # never 0, which is what a page that was wiped out has
 _LAST = struct.Struct("<Q")  # a segment begins with the last id in it: without it, damage to its end would not show
 # Two bytes of the mark cannot occur in UTF-8, so no text can look like the start of a record.
 _MARK = b"\xf5Tg\xf6"
@@ -102,6 +109,9 @@ class Journal:
         head = _FILE.pack(_MAGIC, SCHEMA, segment_bytes, len(text)) + text
         head += _CHECK.pack(crc32(head))
         self._map[: len(head)] = head
+        self._note_spilled(0)
+        for at in _STARTED_AT:
+            _STARTED.pack_into(self._map, at, _NOT_STARTED)
         # Where each event that is alive stands: one table for each segment, in the order of their ids.
         self._live: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._letters: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -129,6 +139,8 @@ class Journal:
         self._map[at:end] = _START.pack(_MARK, _SETTLED, crc32(payload)) + payload
         self._map[at + _STATE_AT] = _LIVE
         _LAST.pack_into(self._map, self._base, event_id)
+        if at == self._base + _LAST.size:
+            _STARTED.pack_into(self._map, _STARTED_AT[self._active], event_id)
         self._tail = end
         (self._letters if is_letter else self._live)[self._active][event_id] = at
 
@@ -150,15 +162,25 @@ class Journal:
         assert self.sealed is not None
         return sorted((*self._live[self.sealed], *self._letters[self.sealed]))
 
-    def unseal(self) -> None:
-        """Forget the sealed segment: all that was alive in it is elsewhere now."""
+    def unseal(self, spilled: int = 0) -> None:
+        """Forget the sealed segment: all that was alive in it is in the database now, up to `spilled`."""
         assert self.sealed is not None
+        if spilled:
+            self._note_spilled(spilled)
+        _STARTED.pack_into(self._map, _STARTED_AT[self.sealed], _NOT_STARTED)
         _LAST.pack_into(self._map, PAGE_BYTES + self.sealed * self.segment_bytes, 0)
         for table in (self._live[self.sealed], self._letters[self.sealed]):
             for at in table.values():
                 self._map[at + _STATE_AT] = _SETTLED
             table.clear()
         self.sealed = None
+
+    def forget_spilled(self) -> None:
+        """The database will be removed, since nothing of it is needed any more."""
+        self._note_spilled(0)
+
+    def _note_spilled(self, spilled: int) -> None:
+        _SPILLED.pack_into(self._map, _SPILLED_AT, spilled, crc32(spilled.to_bytes(8, "little")))
 
     def read(self, event_id: int) -> Record | None:
         """Return an event or a letter that is alive here, and as it was written."""
@@ -238,6 +260,7 @@ class Recovered(NamedTuple):
     records: list[Record]  # alive, the oldest first
     last_id: int
     damaged: bool
+    spilled: int = 0  # what has been moved to the database, up to this id; 0 if nothing has
 
 
 def read_header(data: bytes) -> Header | None:
@@ -246,7 +269,7 @@ def read_header(data: bytes) -> Header | None:
         return None
     magic, schema, segment_bytes, text_bytes = _FILE.unpack_from(data)
     end = _FILE.size + text_bytes
-    if magic != _MAGIC or end + _CHECK.size > min(len(data), PAGE_BYTES):
+    if magic != _MAGIC or end + _CHECK.size > min(len(data), _STARTED_AT[0]):
         return None
     if _CHECK.unpack_from(data, end)[0] != crc32(data[:end]):
         return None
@@ -264,12 +287,21 @@ def recover(data: bytes) -> Recovered:
         segments = [(PAGE_BYTES, min(ends[0], len(data))), (ends[0], min(ends[1], len(data)))]
     records: dict[int, Record] = {}
     last_id = 0
-    for base, limit in segments:
+    starts = [int(_STARTED.unpack_from(data, at)[0]) if len(data) >= PAGE_BYTES else 0 for at in _STARTED_AT]
+    for (base, limit), started in zip(segments, starts, strict=False):
         segment = _read_segment(data, base, limit)
         records.update((record.id, record) for record in segment.records)
         last_id = max(last_id, segment.last_id)
-        damaged = damaged or segment.damaged
-    return Recovered([records[key] for key in sorted(records)], last_id, damaged)
+        damaged = damaged or segment.damaged or (started != _NOT_STARTED and not 0 < started <= segment.last_id)
+    spilled = _read_spilled(data)
+    return Recovered([records[key] for key in sorted(records)], last_id, damaged or spilled is None, spilled or 0)
+
+
+def _read_spilled(data: bytes) -> int | None:
+    if len(data) < PAGE_BYTES:
+        return None
+    spilled, found = _SPILLED.unpack_from(data, _SPILLED_AT)
+    return int(spilled) if crc32(spilled.to_bytes(8, "little")) == found else None
 
 
 def _read_segment(data: bytes, base: int, limit: int) -> Recovered:

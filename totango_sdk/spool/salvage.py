@@ -1,9 +1,9 @@
 """What can be read of a damaged database, and a sound one made of it.
 
-A damaged file is never written to, and SQLite is not asked: it stops at the first page that it does
-not like. The pages are read here, with those of the write-ahead log in their places, and each row
-says by its checksum whether it is as it was stored. What is found goes into a new file; from the
-moment that this is complete it is the one that counts, wherever the process may die.
+SQLite is not asked: it stops at the first page that it does not like. The pages are read here, with
+those of the write-ahead log in their places, and each row says by its checksum whether it is as it
+was stored. What is found goes into a new file; from the moment that this is complete it is the one
+that counts, wherever the process may die.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Pages:
 
     def __init__(self, path: str) -> None:
         self._logged = dict(_committed(f"{path}-wal"))
-        self.log_is_whole = not log_is_damaged(f"{path}-wal", has_file=True)
+        self.log_is_whole = _look(_content(f"{path}-wal")).is_whole
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -238,6 +238,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 # -- the write-ahead log
 
+_MAGIC = b"SQLite format 3\0"
 _LOG_MAGIC = (0x377F0682, 0x377F0683)  # the last bit says in which order of bytes the checksums are made
 _LOG_HEADER = struct.Struct(">8I")  # magic, version, bytes of a page, round, two salts, two sums
 _FRAME = struct.Struct(">6I")  # page, pages of the file if a transaction ends here, two salts, two sums
@@ -249,10 +250,17 @@ class _Log(NamedTuple):
     is_whole: bool  # whether SQLite would read all of these
 
 
-def log_is_damaged(path: str, *, has_file: bool) -> bool:
-    """Whether the log has transactions that SQLite would pass over in silence, for damage before them."""
-    log = _look(_content(path))
-    return not log.is_whole or (log.frames > 0 and not has_file)
+def is_damaged(path: str) -> bool:
+    """Whether SQLite should not be asked to open this: it may throw away what is in the log.
+
+    It does so if the file is empty, and passes over transactions for damage before them in silence.
+    """
+    log = _look(_content(f"{path}-wal"))
+    try:
+        with open(path, "rb") as file:
+            return not (log.is_whole and file.read(len(_MAGIC)) == _MAGIC)
+    except FileNotFoundError:
+        return log.frames > 0
 
 
 def _content(path: str) -> bytes:

@@ -93,7 +93,8 @@ class Database:
             for name in ("user_version", "application_id", "quick_check(1)")
         )
         _check_known(self.path, version)
-        told = {name: self._meta(name) for name in (*Owner._fields, "checksum")}
+        told = {name: self._meta(name) for name in (*Owner._fields, "checksum", "spilled")}
+        self.spilled = told["spilled"] if isinstance(told["spilled"], int) else 0
         found = Owner(str(told["service_id"]), str(told["endpoint"]))
         if (version, application, sound, told["checksum"]) != (SCHEMA, _APPLICATION, "ok", _owner_checksum(found)):
             msg = f"{self.path} is damaged, or another program made it"
@@ -132,10 +133,11 @@ class Database:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def insert(self, records: Iterable[Record], damaged: Iterable[int] = ()) -> None:
+    def insert(self, records: Iterable[Record], damaged: Iterable[int] = (), *, spilled: int = 0) -> None:
         """Add what the journal held; what is here already is left as it is. Raises `SpoolFull`.
 
         The `damaged` get a row that no fetch gives back, so that they are found lost in their turn.
+        With `spilled`, remembers that this is all that the journal had up to this id.
         """
         events = [(event_id, "", b"", 0.0, -1) for event_id in damaged]
         letters = []
@@ -148,6 +150,8 @@ class Database:
         with self._transaction():
             added = self._changes(_ADD_EVENT, events)
             added_dead = self._changes(_ADD_DEAD, letters)
+            if spilled:
+                self._db.execute("UPDATE meta SET value=? WHERE name='spilled'", (spilled,))
         self.waiting += added
         self.dead += added_dead
 
@@ -270,7 +274,7 @@ def make_draft(path: str, owner: Owner, events: Iterable[Record] = (), letters: 
             db.execute("BEGIN")
             for statement in _TABLES.split(";"):
                 db.execute(statement)
-            meta = {**owner._asdict(), "checksum": _owner_checksum(owner)}
+            meta = {**owner._asdict(), "checksum": _owner_checksum(owner), "spilled": 0}
             db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             db.executemany(_ADD_EVENT, (_event_row(record) for record in events))
             db.executemany(_ADD_DEAD, letters)

@@ -46,6 +46,7 @@ class Store:
     struck: set[int] = attrs.field(factory=set)  # delivered, but still in the database
     is_broken: bool = False  # damaged, and not mended yet for lack of room
     was_mended: bool = False  # so that events may be missing
+    on_drop: Callable[[], None] = lambda: None  # before a database goes of which nothing is needed any more
     _floor: int = 0  # what has a smaller id is struck off
     _strike_at: float = 0.0  # after a full disk: not with every delivery
 
@@ -68,26 +69,34 @@ class Store:
             if records:
                 self._try(lambda database: database.insert(records))
             last_id = max(last_id, self._try(lambda database: database.last_id()))
+        self._miss(found.spilled)
         self.files.drop_journal(damaged=found.damaged)
         self.behind = self.waiting > 0
         if self.waiting + self.dead == 0:
             self.drop()
         return last_id
 
+    def _miss(self, spilled: int) -> None:
+        """Tell if the database has lost what the journal gave it, which nothing in it shows."""
+        known = 0 if self.database is None else self.database.spilled
+        if known < spilled and not self.was_mended:
+            path = self.files.path("db")
+            tell_once(f"lost {path}", f"the spool file {path} is not as it was left: events are lost", level="error")
+
     def opened(self) -> Database:
         """Return the database; makes it, or mends it, if need be. Raises `SpoolError`."""
         if self.database is None:
             # sqlite3 takes milliseconds to import, and most processes never need it.
-            from .salvage import finish, log_is_damaged
+            from .salvage import finish, is_damaged
             from .sqlite import Database, os_translated
 
             path = self.files.path("db")
             with os_translated(path):
                 finish(path)
-            exists = os.path.exists(path)
-            if log_is_damaged(f"{path}-wal", has_file=exists):
+                damaged = is_damaged(path)
+            if damaged:
                 self._mend()
-            elif not exists:
+            elif not os.path.exists(path):
                 Database.create(path, self.owner, durability=self.durability)
             try:
                 self.database = self._open()
@@ -106,6 +115,7 @@ class Store:
 
         self.is_broken = True
         mend(self.files.path("db"), self.owner, self.durability)
+        self.on_drop()
         self.is_broken, self.was_mended, self._floor = False, True, 0
 
     def _try(self, action: Callable[[Database], T]) -> T:
@@ -152,9 +162,9 @@ class Store:
         """Return the events that are not in their lanes yet."""
         return self._try(lambda database: database.ids_after(self.cursor)) if self.behind else []
 
-    def insert(self, records: Sequence[Record], damaged: Iterable[int] = ()) -> None:
+    def insert(self, records: Sequence[Record], damaged: Iterable[int] = (), *, spilled: int = 0) -> None:
         """Add records of the journal. Raises `SpoolFull`."""
-        self._try(lambda database: database.insert(records, damaged))
+        self._try(lambda database: database.insert(records, damaged, spilled=spilled))
         if _free_bytes(self.files.directory) < _LOW_BYTES:
             # A log that fills the disk could never be emptied: that takes as much room again.
             with contextlib.suppress(SpoolFull):
@@ -235,16 +245,21 @@ class Store:
     def drop(self) -> None:
         """Remove the database, of which nothing is needed any more."""
         if self.database is not None:
+            self.on_drop()
             self.database.close(remove=True)
             self.database = None
 
-    def close(self) -> None:
-        """Let go. The database is removed if nothing of it is needed any more, and the lock with the last file."""
+    def close_database(self) -> None:
+        """Close the database, and remove it if nothing of it is needed any more."""
         if not self.dead and self._is_done:
             self.drop()
         if self.database is not None:
             self.database.close(remove=False)
             self.database = None
+
+    def close(self) -> None:
+        """Let go. The lock is removed with the last file."""
+        self.close_database()
         self.files.close(remove=not self.files.hold_anything)
 
     def disown(self) -> object | None:
