@@ -17,7 +17,24 @@ from totango_sdk import Account, InvalidEvent, Totango, User
 from totango_sdk.testing import RecordingTransport
 
 CASES = int(os.environ.get("HOSTILE_CASES", "2000"))
-NASTY = ["&", "=", "%", "+", "\r\n", "\0", "\ud800", "%26", "sdr_s", "sdr_o.Plan", "api-token", "é", "😀", ";", "#", " "]
+NASTY = [
+    "&",
+    "=",
+    "%",
+    "+",
+    "\r\n",
+    "\0",
+    "\ud800",
+    "%26",
+    "sdr_s",
+    "sdr_o.Plan",
+    "api-token",
+    "é",
+    "😀",
+    ";",
+    "#",
+    " ",
+]
 texts = st.one_of(
     st.text(max_size=30),
     st.lists(st.sampled_from(NASTY), max_size=6).map("".join),
