@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,15 +68,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def python(*arguments: str, env: Mapping[str, str] | None = None, **details: Any) -> subprocess.Popen[str]:
     """Start a Python process."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        env=environment(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **details,
-    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, *arguments], env=environment(env), text=True, **{**pipes, **details})
 
 
 def start(config: dict[str, Any], env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -134,7 +128,8 @@ class Zygote:
 
     def __init__(self) -> None:
         self._read_fd, write_fd = os.pipe()
-        self._process = python("-m", "chaos.zygote", str(write_fd), pass_fds=(write_fd,))
+        self._log = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill up, and stop the hosts
+        self._process = python("-m", "chaos.zygote", str(write_fd), pass_fds=(write_fd,), stderr=self._log)
         os.close(write_fd)
         self.pid = 0
 
@@ -143,6 +138,7 @@ class Zygote:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=10)
+        self._log.close()
         os.close(self._read_fd)
 
     def start(self, config: dict[str, Any]) -> int:
@@ -184,6 +180,7 @@ class Zygote:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            msg = f"the zygote has ended: {self._process.communicate()[1]}"
+            self._log.seek(0)
+            msg = f"the zygote has ended: {self._log.read()[-2000:]}"
             raise RuntimeError(msg)
         return line
