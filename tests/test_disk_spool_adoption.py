@@ -228,9 +228,10 @@ def test_whatever_comes_in_whatever_order_each_process_keeps_its_own(tmp_path: P
     sent += drain(spool, now=FAR)
     assert len({event.id for event in sent}) == len(sent)
     for source, put_in in sources.items():
+        known = set(put_in)
         for lane in range(5):
             name = f"lane {lane}"
-            got = [event.body for event in sent if event.lane == name and event.body in set(put_in)]
+            got = [event.body for event in sent if event.lane == name and event.body in known]
             assert got == [body for body in put_in if lanes_of[body] == name], source
     spool.close()
     assert names(tmp_path) == []

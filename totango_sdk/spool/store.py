@@ -222,7 +222,6 @@ class Store:
                 self._strike_at = time.monotonic() + _AFTER_FULL_SECONDS
         if self.struck and not self.dead and self._is_done:
             self.drop()  # a whole file can be deleted even then
-            self.struck.clear()
 
     # -- keeping house, and closing
 
@@ -248,6 +247,7 @@ class Store:
             self.on_drop()
             self.database.close(remove=True)
             self.database = None
+            self.struck.clear()
 
     def close_database(self) -> None:
         """Close the database, and remove it if nothing of it is needed any more."""
