@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import sys
 import threading
 import time
@@ -83,7 +82,10 @@ def main(config: dict[str, Any]) -> None:
 
 
 def _megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this program has had; `ru_maxrss` would include that of the process that started it."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        found = next(line for line in file if line.startswith("VmHWM:"))
+    return int(found.split()[1]) / 1024
 
 
 if __name__ == "__main__":
