@@ -16,6 +16,8 @@ from totango_sdk.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from servers import Collector
+
 LEAVES = """
 import os, sys
 from totango_sdk import Totango
@@ -134,6 +136,52 @@ def test_retry_puts_back_what_was_sent_before_and_drain_delivers_it(
         assert activities == {"Poison": 1, "Waits 0": 1, "Waits 1": 1, "Waits 2": 1}
         code, out, _ = run(capsys, "spool", "drain", "--spool", spool)
         assert (code, out) == (0, "Nothing is waiting.\n")
+
+
+LEAVE_ONE = """
+import os, sys
+from totango_sdk import Totango
+from totango_sdk.testing import RecordingTransport
+class Down(RecordingTransport):
+    def poll(self, timeout):
+        return [each._replace(status=503) for each in super().poll(timeout)]
+Totango(sys.argv[3], endpoint=sys.argv[2], spool=sys.argv[1], transport=Down(), user="u").track("x", "m", "A")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "services", "told"),
+    [
+        ("SP-1-1", ["SP-1-1", "SP-2-2"], {"SP-1-1"}),
+        ("SP-3-3", ["SP-1-1", "SP-2-2"], set()),
+        (None, ["SP-1-1"], {"SP-1-1"}),
+        (None, ["SP-1-1", "SP-2-2"], set()),
+    ],
+)
+def test_drain_shows_a_token_to_its_own_service_only(
+    named: str | None,
+    services: list[str],
+    told: set[str],
+    collector: Collector,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for service in services:
+        command = [sys.executable, "-c", LEAVE_ONE, str(tmp_path / "spool"), collector.endpoint, service]
+        subprocess.run(command, check=True, timeout=60)
+    monkeypatch.setenv("TOTANGO_API_TOKEN", "the-secret")
+    monkeypatch.setenv("TOTANGO_DISABLED", "true")  # somebody else's, as everything in the environment may be
+    if named is None:
+        monkeypatch.delenv("TOTANGO_SERVICE_ID", raising=False)
+    else:
+        monkeypatch.setenv("TOTANGO_SERVICE_ID", named)
+    code, out, _ = run(capsys, "spool", "drain", "--spool", str(tmp_path / "spool"))
+    assert code == 0, out
+    sent = [request.names for request in collector.requests]
+    assert sorted(names["sdr_s"] for names in sent) == services
+    assert {names["sdr_s"] for names in sent if "the-secret" in names.values()} == told
 
 
 def test_what_was_refused_before_it_was_sent_is_not_retried(spool: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,6 @@ from totango_sdk import (
     Event,
     InvalidEvent,
     MemorySpool,
-    OptionsError,
     Product,
     Stats,
     Totango,
@@ -221,12 +220,6 @@ def test_bound_clients_have_their_own_defaults_on_one_spool_and_one_sender() -> 
     assert client.stats().delivered == 6
     assert isinstance(bound, Totango)
     client.close()
-
-
-def test_a_snippet_says_that_it_is_not_there_yet() -> None:
-    client, _ = make()
-    with pytest.raises(OptionsError, match="not in this version"):
-        client.snippet()
 
 
 def test_a_client_closes_with_its_block_and_can_close_twice() -> None:

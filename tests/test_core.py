@@ -7,9 +7,10 @@ import pytest
 from servers import PATIENCE, Collector
 
 from totango_sdk import Totango
-from totango_sdk.core import USER_AGENT, Core, letter_of
+from totango_sdk.core import USER_AGENT, Core
 from totango_sdk.letters import letter, refusal
 from totango_sdk.options import Options
+from totango_sdk.spool.base import refused_letter
 
 
 def core(**options: Any) -> Core:
@@ -17,7 +18,7 @@ def core(**options: Any) -> Core:
 
 
 def test_a_letter_is_read_back_as_a_dead_letter() -> None:
-    dead = letter_of(letter(refusal({"activity": "x"}, (), "because")), "1f", 5.0)
+    dead = refused_letter("1f", letter(refusal({"activity": "x"}, (), "because")).body, 5.0)
     assert (dead.id, dead.reason, dead.input, dead.problems) == ("1f", "because", {"activity": "x"}, ())
     assert (dead.body, dead.attempts, dead.accepted_at, dead.dead_at) == (None, 0, 5.0, 5.0)
 
@@ -30,7 +31,7 @@ def test_the_user_agent_names_the_sdk_and_its_version() -> None:
 def test_without_pycurl_events_are_carried_by_httpx(
     transport: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("totango_sdk.core._has_pycurl", lambda: False)
+    monkeypatch.setattr("totango_sdk.core.has_pycurl", lambda: False)
     with Totango(
         "SP-1-1", account="A", user="U", module="M", spool="memory", endpoint=collector.endpoint, transport=transport
     ) as client:

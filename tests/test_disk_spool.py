@@ -259,8 +259,8 @@ def test_a_large_letter_is_kept_and_an_event_of_that_size_is_refused(tmp_path: P
     put(spool, b"before")
     letter_id = spool.put([refusal("too much", 10_000_000)])
     put(spool, b"after")
-    with pytest.raises(SpoolFull, match="an event of more than 1048576 bytes cannot be kept"):
-        put(spool, b"x" * (1 << 20))
+    with pytest.raises(SpoolFull, match="an event of more than 4194304 bytes cannot be kept"):
+        put(spool, b"x" * (4 << 20))
     assert bodies(drain(spool)) == [b"before", b"after"]
     (letter,) = spool.letters()
     assert letter.id == letter_id
@@ -1060,6 +1060,7 @@ def test_a_record_that_changes_in_the_journal_becomes_a_dead_letter(tmp_path: Pa
     put_in = fill(spool, 10)
     path = tmp_path / names(tmp_path, ".journal")[0]
     scribble(path, path.read_bytes().index(put_in[4]), 100)
+    retry(spool, spool.lease(16, NOW))  # what goes out for the first time is in memory still
     if spilled:
         fill(spool, 50, name="more ")
     drained = bodies(drain(spool))
@@ -1106,6 +1107,7 @@ def test_what_was_taken_from_its_lane_goes_back_if_it_cannot_be_read_now(
     put_in = fill(spool, 200)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "fetch", lambda *_: (_ for _ in ()).throw(SpoolFull("no room")))
+        retry(spool, spool.lease(16, NOW))  # what goes out for the first time is in memory still
         for _ in range(3):
             with pytest.raises(SpoolFull):
                 spool.lease(16, NOW)

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totango_sdk import Account, Problem, Product, User
-from totango_sdk.core import letter_of
 from totango_sdk.letters import letter, plain, refusal
+from totango_sdk.spool.base import refused_letter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def kept(value: Any) -> Any:
     """What is read back of a value in a call that was refused."""
     item = letter(refusal({"value": value}, [Problem("account", value, "wrong")]))
     assert item.is_letter and item.body.isascii()
-    dead = letter_of(item, "1", 0.0)
+    dead = refused_letter("1", item.body, 0.0)
     assert dead.input is not None
     assert dead.problems[0]["value"] == dead.input["value"] or dead.input["value"] != dead.input["value"]
     return dead.input["value"]
@@ -188,7 +188,7 @@ class Foreign:
 )
 def test_a_hostile_value_loses_no_other(make: Callable[[], Any], read: Any) -> None:
     item = letter(refusal({"value": make(), "beside": 1}, ()))
-    assert letter_of(item, "1", 0.0).input == {"value": read, "beside": 1}
+    assert refused_letter("1", item.body, 0.0).input == {"value": read, "beside": 1}
 
 
 def test_what_contains_itself_or_is_nested_too_deep_comes_to_an_end() -> None:

@@ -117,7 +117,7 @@ class ForgetsAttempts(MemorySpool):
 class Burns(MemorySpool):
     def letters(self) -> Iterator[DeadLetter]:
         for letter in super().letters():
-            yield letter_of(1, reason=letter.reason, accepted_at=letter.accepted_at, dead_at=letter.dead_at)
+            yield letter_of("1", reason=letter.reason, accepted_at=letter.accepted_at, dead_at=letter.dead_at)
 
 
 class Miscounts(MemorySpool):

@@ -70,7 +70,7 @@ def overwrite(path: str, at: int, data: bytes) -> None:
 def test_events_come_back_as_they_were_stored(path: str) -> None:
     database = made(path)
     database.insert(records(1, 2, 3))
-    assert (database.waiting, database.after(1, 9)) == (3, [(2, "lane 2"), (3, "lane 0")])
+    assert (database.waiting, database.after(1, 9, 999).rows) == (3, [(2, "lane 2"), (3, "lane 0")])
     assert database.fetch([1, 3, 9]) == {each.id: (each.body, each.accepted_at) for each in records(1, 3)}
     assert len(database.fetch(list(range(1, 1200)))) == 3
     assert (database.last_id(), database.oldest(), database.oldest({1, 2})) == (3, (1, 0.5), (3, 1.5))
@@ -273,7 +273,7 @@ def test_a_mistake_of_ours_is_no_damage(path: str) -> None:
     database = made(path)
     database.close(remove=False)
     with pytest.raises(SpoolError) as raised:
-        database.after(0, 1)
+        database.after(0, 1, 999)
     assert type(raised.value) is SpoolError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import logging
@@ -22,6 +23,7 @@ from servers import PATIENCE, Collector, close, mute, refusing_port, wait_for
 
 from totango_sdk import Answer, MemorySpool, SpoolError, Totango
 from totango_sdk.delivery import worker as worker_module
+from totango_sdk.delivery.sender import Sender
 from totango_sdk.delivery.worker import Worker, close_all
 from totango_sdk.spool import Item, Owner, SpoolClosed
 from totango_sdk.testing import RecordingTransport
@@ -868,3 +870,37 @@ print(client.stats().durable)
     assert done.stdout == "True\n"
     assert "--enable-threads" in done.stderr
     assert list((tmp_path / "spool").glob("*.journal"))
+
+
+def test_an_event_that_comes_between_two_looks_of_the_sender_is_sent_at_once(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, store = Sender.idle_for, MemorySpool.put
+    looked, stored = threading.Event(), threading.Event()
+
+    def looks(sender: Sender) -> float | None:
+        found = look(sender)
+        if threading.current_thread() is worker._thread and not looked.is_set():
+            looked.set()
+            stored.wait(PATIENCE)
+        return found
+
+    def stores(spool: MemorySpool, items: Any, *, wait: bool = True) -> str | None:
+        looked.wait(PATIENCE)
+        event_id = store(spool, items, wait=wait)
+        stored.set()
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not worker._asleep, 0.5)  # where the sender decides that nobody need wake it
+        return event_id
+
+    with Totango("SP-1-1", account="A", user="U", module="M", spool="memory", endpoint=collector.endpoint) as client:
+        client.track("before")
+        assert client.flush(PATIENCE)
+        worker = client._core.worker
+        monkeypatch.setattr(Sender, "idle_for", looks)
+        monkeypatch.setattr(MemorySpool, "put", stores)
+        thread = threading.Thread(target=client.track, args=("between",))
+        thread.start()
+        worker.wake()
+        thread.join(PATIENCE)
+        wait_for(lambda: collector.activities == ["before", "between"])

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from .context import Block, Defaults, become, current, new_key
 from .core import CALLS, Core
-from .errors import OptionsError
 from .events import HEARTBEAT_ACTIVITY, HEARTBEAT_MODULE, Event
 from .identity import Account, as_account, as_product, as_user
 from .options import Options, from_browser
@@ -85,14 +84,18 @@ class Face:
         """Return what became of this process's events; the counts always add up."""
         return self._core.stats()
 
-    def last_failure(self) -> str:
-        """Return why the last request failed that is to be sent again; empty if none did since this process began."""
-        return self._core.worker.last_failure
-
     def snippet(self, nonce: str | None = None) -> str:
-        """Not in this version: raises `OptionsError`."""
-        msg = "snippet() is not in this version: write window.totango_options into the page yourself"
-        raise OptionsError(msg)
+        """Return a script element with the browser's options: the account, product and user in force now.
+
+        Put it into the page ahead of Totango's own script, with the nonce of your content security
+        policy. Jinja2 and Django take it as HTML. It never has the token in it, and `before_send` does not
+        see it. It is empty if the client is disabled, or if Totango would misfile what such a page
+        reports: that is logged, or with `strict` raises `InvalidEvent`. Raises `OptionsError` for a
+        nonce that is none.
+        """
+        from .snippet import render
+
+        return render(self._core, self._now(), nonce)
 
     def __repr__(self) -> str:
         options = self._core.options
@@ -112,34 +115,33 @@ class Face:
     ) -> Event | Item | None:
         """Make the event of a call, or the dead letter that it becomes."""
         defaults = self._now()
-        optional = self._core.options.allow_empty_accounts
-
-        def make() -> Event:
-            who = defaults.account if account is None else as_account(account)
-            if optional and who is not None and _is_nobody(who):
-                who = None
-            what = defaults.product if product is None else as_product(product)
-            return Event(
+        core = self._core
+        account = defaults.account if account is None else account
+        user = defaults.user if user is None else user
+        product = defaults.product if product is None else product
+        try:
+            who, what = as_account(account), as_product(product)
+            optional = core.options.allow_empty_accounts
+            event = Event(
                 kind=kind,
-                account=who,
-                user=None if kind == "account" else defaults.user if user is None else as_user(user),
+                account=None if optional and who is not None and _is_nobody(who) else who,
+                user=None if kind == "account" else as_user(user),
                 product=None if kind == "account" else what,
                 activity=activity,
                 module=_module(kind, module, what.module if what else None, defaults.module),
                 account_optional=optional,
             )
-
-        def describe() -> dict[str, Any]:
-            return {
+            return core.admit(event)
+        except Exception as error:
+            call = {
                 "call": CALLS[kind],
                 "activity": activity,
                 "module": defaults.module if module is None else module,
-                "account": defaults.account if account is None else account,
-                "user": defaults.user if user is None else user,
-                "product": defaults.product if product is None else product,
+                "account": account,
+                "user": user,
+                "product": product,
             }
-
-        return self._core.admit(make, describe)
+            return core.refuse(error, call)
 
     def _become(self, account: AccountLike | None, user: UserLike | None, product: ProductLike | None) -> None:
         """Take over an identity for all later calls; within `context`, for the rest of the block.

@@ -16,8 +16,10 @@ from .events import Event, Joins
 from .identity import Problem
 from .letters import letter, refusal
 from .log import tell_once
+from .options import has_pycurl
 from .recall import Recall
-from .spool import DeadLetter, Item, MemorySpool, Outcome, Owner, Spool
+from .spool import Item, MemorySpool, Owner, Spool
+from .spool.base import given_up, is_held, refused_letter
 from .version import __version__
 from .wire import claimed_keys, requests, token_suffix
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from .delivery.transports import Transport
     from .options import Options
+    from .spool import DeadLetter, Outcome
     from .wire import Request
 
 USER_AGENT = f"totango-sdk/{__version__} (Python)"
@@ -41,6 +44,14 @@ CALLS = {
     "account": "set_account_attributes",
     "user": "set_user_attributes",
 }
+
+
+class _HookFailed(Exception):
+    """`before_send` did not give an event. Even a strict client keeps it as a letter: the call was right."""
+
+    def __init__(self, why: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(why)
+        self.problems = problems
 
 
 class WouldWait(Exception):
@@ -93,55 +104,47 @@ class Core:
         """Forget what was said: a forked child says it anew."""
         self.recall = Recall(self.options.attributes_ttl)
         self.joins = Joins()
-        self._count_lock = threading.Lock()
+        self._count_lock = threading.RLock()
         self._dropped = 0
 
     # -- from a call to an event
 
-    def admit(self, make: Callable[[], Event], describe: Callable[[], dict[str, Any]]) -> Event | Item | None:
-        """Return the event to store, a letter for one that is refused, or `None` if the host drops it.
-
-        Raises `InvalidEvent` if the client is strict, and nothing otherwise.
-        """
-        try:
-            event = make()
-            if self.options.before_send is not None:
-                return self._ask_host(event, describe)
+    def admit(self, event: Event) -> Event | None:
+        """Return the event to store, or `None` if the host drops it. Raises what `refuse` takes."""
+        hook = self.options.before_send
+        if hook is not None:
+            try:
+                changed = hook(event)
+            except Exception as error:  # not sent as it was: the hook may be there to take a secret out
+                problems = error.problems if isinstance(error, InvalidEvent) else ()
+                told = f"InvalidEvent: {error}" if problems else shown(error)
+                raise _HookFailed(f"before_send raised {told}", problems) from error
+            if changed is None:
+                self._drop()
+                return None
+            if not isinstance(changed, Event):
+                msg = f"before_send returned {shown(changed)}; it returns an Event, or None to drop it"
+                raise _HookFailed(msg, ())
+            event = changed
+        if event.product is not None:
             self.joins.check(event)
-        except InvalidEvent as invalid:
-            if self.options.strict:
-                raise
-            return self._refuse(describe, invalid.problems, str(invalid))
-        except Exception as error:
-            if self.options.strict:
-                raise
-            return self._refuse(describe, (), f"the call failed with {shown(error)}")
         return event
 
-    def _ask_host(self, event: Event, describe: Callable[[], dict[str, Any]]) -> Event | Item | None:
-        hook = self.options.before_send
-        assert hook is not None
-        try:
-            changed = hook(event)
-        except Exception as error:  # not sent as it was: the hook may be there to take a secret out
-            problems = error.problems if isinstance(error, InvalidEvent) else ()
-            told = f"InvalidEvent: {error}" if problems else shown(error)
-            return self._refuse(describe, problems, f"before_send raised {told}")
-        if changed is None:
-            self._drop()
-            return None
-        if not isinstance(changed, Event):
-            why = f"before_send returned {shown(changed)}; it returns an Event, or None to drop it"
-            return self._refuse(describe, (), why)
-        self.joins.check(changed)
-        return changed
+    def refuse(self, error: Exception, call: dict[str, Any]) -> Item:
+        """Return the letter of a call that failed; if the client is strict, raises `error`."""
+        if isinstance(error, _HookFailed):
+            return self._refuse(call, error.problems, str(error))
+        if self.options.strict:
+            raise error
+        if isinstance(error, InvalidEvent):
+            return self._refuse(call, error.problems, str(error))
+        return self._refuse(call, (), f"the call failed with {shown(error)}")
 
-    def _refuse(self, describe: Callable[[], dict[str, Any]], problems: tuple[Problem, ...], why: str) -> Item | None:
+    def _refuse(self, call: dict[str, Any], problems: tuple[Problem, ...], why: str) -> Item:
         kind = ", ".join(sorted({problem.field for problem in problems})) or why[:100]
         kept = "" if self.options.disabled else ", and is kept as a dead letter"
         tell_once(f"invalid {kind}", f"an event is not sent{kept}: {why}", level="error")
-        told = refusal(describe(), problems, why)
-        return letter(told)
+        return letter(refusal(call, problems, why))
 
     # -- from an event to the spool
 
@@ -151,6 +154,9 @@ class Core:
         With `wait=False`, raises `WouldWait` instead of waiting.
         """
         if admitted is None or self.options.disabled:
+            return None
+        if is_held(self.recall.lock) or self.worker.is_inside:
+            self._store_elsewhere(admitted)
             return None
         try:
             if isinstance(admitted, Item):
@@ -164,12 +170,23 @@ class Core:
         except InvalidEvent as invalid:  # only its body tells that it is too large
             if self.options.strict:
                 raise
-            refused = self._refuse(lambda: _given(admitted), invalid.problems, str(invalid))
+            refused = self._refuse(_given(admitted), invalid.problems, str(invalid))
             return self.store(refused, wait=wait)
         except Exception as error:  # a full disk above all: the host must not notice
             self._drop()
             tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
             return None
+
+    def _store_elsewhere(self, admitted: Event | Item) -> None:
+        """Have another thread store what a signal handler or a `__del__` brings in the middle of one of our calls.
+
+        Here it would wait for itself.
+        """
+        try:
+            threading.Thread(target=self.store, args=(admitted,), name="totango-late", daemon=False).start()
+        except RuntimeError as error:  # too many threads, or the interpreter is ending
+            self._drop()
+            tell_once("lost late", f"events are lost: {error}", level="error")
 
     def _store_event(self, event: Event, *, wait: bool) -> str | None:
         lock = self.recall.lock
@@ -179,10 +196,12 @@ class Core:
         event_id = None
         try:
             made = requests(self.options.service_id, event, self.recall.due)
-            for request in made:
-                if len(request.body) > MOST_BODY_BYTES:
-                    raise InvalidEvent([_too_large(event, len(request.body))])
-            event_id = self._put([Item(request.lane, request.body) for request in made], wait=wait)
+            items = []
+            for lane, body, _ in made:
+                if len(body) > MOST_BODY_BYTES:
+                    raise InvalidEvent([_too_large(event, len(body))])
+                items.append(Item(lane, body))
+            event_id = self._put(items, wait=wait)
         finally:
             if event_id is None:
                 self.recall.forget(key for request in made for key in request.keys)
@@ -192,7 +211,7 @@ class Core:
     def _store_letter(self, item: Item, *, wait: bool) -> None:
         event_id = self._put([item], wait=wait)
         if self.options.on_dead_letter is not None:
-            self._tell_hook(letter_of(item, event_id, time.time()))
+            self._tell_hook(refused_letter(event_id, item.body, time.time()))
 
     def _put(self, items: list[Item], *, wait: bool) -> str:
         event_id = self.worker.put(items, wait=wait)
@@ -212,15 +231,7 @@ class Core:
         self.recall.forget(claimed_keys(event.body))
         tell_once(f"dead {outcome.reason}", f"an event was given up and is kept as a dead letter: {outcome.reason}")
         if self.options.on_dead_letter is not None:
-            dead = DeadLetter(
-                id=f"{event.id:x}",
-                reason=outcome.reason,
-                body=event.body,
-                attempts=event.attempts + 1,
-                accepted_at=event.accepted_at,
-                dead_at=time.time(),
-            )
-            self._tell_hook(dead)
+            self._tell_hook(given_up(event, outcome.reason))
 
     def _tell_hook(self, dead: DeadLetter) -> None:
         hook = self.options.on_dead_letter
@@ -268,21 +279,6 @@ def _given(event: Any) -> dict[str, Any]:
     return {"call": CALLS[event.kind], **{name: getattr(event, name) for name in fields}}
 
 
-def letter_of(item: Item, event_id: str, at: float) -> DeadLetter:
-    """Return the dead letter that an item stands for."""
-    import json
-
-    told = json.loads(item.body)
-    return DeadLetter(
-        id=event_id,
-        reason=told["reason"],
-        input=told["input"],
-        problems=tuple(told["problems"]),
-        accepted_at=at,
-        dead_at=at,
-    )
-
-
 def _call(method: weakref.WeakMethod[Any], outcome: Outcome) -> None:
     found = method()
     if found is not None:
@@ -320,7 +316,7 @@ def _transport_maker(options: Options) -> Callable[[], Transport]:
 
     def make() -> Transport:
         # Imported with the first request, in the sender's thread.
-        if options.transport == "curl" or (options.transport == "auto" and _has_pycurl()):
+        if options.transport == "curl" or (options.transport == "auto" and has_pycurl()):
             from .delivery.transports.curl import CurlTransport
 
             return CurlTransport(settings)
@@ -329,9 +325,3 @@ def _transport_maker(options: Options) -> Callable[[], Transport]:
         return HttpxTransport(settings)
 
     return make
-
-
-def _has_pycurl() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("pycurl") is not None

@@ -70,28 +70,30 @@ class Event(Readable):
         object.__setattr__(self, "problems", problems)
 
 
-def _problems(event: Event) -> Iterator[Problem]:
+def _problems(event: Event) -> list[Problem]:
+    found: list[Problem] = []
     account, user, product = event.account, event.user, event.product
     if account is not None:
-        yield from account.problems
+        found += account.problems
     elif not event.account_optional or event.kind == "account" or (event.kind == "identify" and user is None):
         message = "an account is missing: Totango drops an event without one. Give account=, here or to the client"
-        yield Problem("account", None, message)
+        found.append(Problem("account", None, message))
     if product is not None:
-        yield from product.problems
+        found += product.problems
         if account is not None:
-            yield from _product_account_problems(account, product)
+            found += _product_account_problems(account, product)
         elif event.account_optional:
             message = f"{shown(product.id)} is left out, since there is no account to join it to. Give account= too"
-            yield Problem("product", product.id, message, "warning")
+            found.append(Problem("product", product.id, message, "warning"))
     if user is not None:
-        yield from user.problems
+        found += user.problems
     elif event.kind in (*_ACTIVITIES, "user"):
         message = "a user is missing: Totango drops an activity without one. Give user=, here or to the client"
-        yield Problem("user", None, message)
+        found.append(Problem("user", None, message))
     if event.kind in _ACTIVITIES:
-        yield from text_problems("activity", event.activity)
-        yield from text_problems("module", event.module)
+        found += text_problems("activity", event.activity)
+        found += text_problems("module", event.module)
+    return found
 
 
 def _product_account_problems(account: Account, product: Product) -> Iterator[Problem]:
@@ -117,7 +119,7 @@ class Joins:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._seen: LRUCache[str, tuple[str, str]] = LRUCache(maxsize=_JOINS_REMEMBERED)
 
     def check(self, event: Event) -> None:

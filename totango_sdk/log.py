@@ -6,7 +6,7 @@ import threading
 
 _KINDS_REMEMBERED = 1000
 _told: dict[str, None] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may interrupt whoever holds it
 
 
 def tell_once(kind: str, message: str, *, level: str = "warning") -> None:
@@ -29,5 +29,5 @@ def tell_once(kind: str, message: str, *, level: str = "warning") -> None:
 def forget_told() -> None:
     """Tell every kind of fault anew: in a forked child, whose log may be another; and in tests."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _told.clear()

@@ -145,15 +145,20 @@ def _spool(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def _transport(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value == "curl":
-        from importlib.util import find_spec
-
-        if find_spec("pycurl") is None:
+        if not has_pycurl():
             msg = f"{field.name}='curl' needs pycurl: pip install 'totango-sdk[fast]', or use {field.name}='httpx'"
             raise OptionsError(msg)
         return
     if value in ("auto", "httpx") or (not isinstance(value, str) and _has_methods(value, _TRANSPORT_METHODS)):
         return
     raise _refuse(field.name, value, "it is 'auto', 'httpx', 'curl', or a Transport", "'auto'")
+
+
+def has_pycurl() -> bool:
+    """Whether the extra `fast` is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("pycurl") is not None
 
 
 def _proxy(_: object, field: attrs.Attribute[Any], value: object) -> None:

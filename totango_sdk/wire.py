@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _CACHED = 256
-_BARE = re.compile(r"[A-Za-z0-9_.!~*'()-]*")
-_ESCAPES = [chr(byte) if _BARE.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256)]
+_ESCAPED = re.compile(r"[^A-Za-z0-9_.!~*'()-]")
+_ESCAPES = {chr(byte): f"%{byte:02X}" for byte in range(128)}
 _NOTHING: tuple[tuple[str, str], ...] = ()
 
 
@@ -49,9 +49,12 @@ def quote(text: str) -> str:
 
 
 def _quote(text: str) -> str:
-    if _BARE.fullmatch(text):
-        return text
-    return "".join(map(_ESCAPES.__getitem__, text.encode()))
+    return _ESCAPED.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _ESCAPES.get(character) or "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 _quote_cached = lru_cache(maxsize=8192)(_quote)
@@ -260,7 +263,7 @@ _FIELDS = {
 }
 # The documentation's name for the display name; both collectors send the other.
 _ALSO_CALLED = {"sdr_o.account_name": "sdr_odn"}
-_LEFTOVERS = {
+LEFTOVERS = {
     "undefined": "JavaScript writes for a value that was never set",
     "null": "JavaScript writes for a value that is not there",
     "[object Object]": "JavaScript writes for a whole object",
@@ -277,7 +280,7 @@ def read(pairs: Iterable[tuple[str, str]], *, allow_empty_accounts: bool = False
     of what came, and tell their own problems. Further ones tell what only a request can have: a
     parameter that is there twice or that nobody knows, a value that was never set.
     """
-    came = _Sorted(pairs)
+    came = Sorted(pairs)
     one = came.one
     account, user = _entities(came, allow_empty_accounts=allow_empty_accounts)
     problems = _check_service(one.get("sdr_s"))
@@ -302,7 +305,7 @@ def read(pairs: Iterable[tuple[str, str]], *, allow_empty_accounts: bool = False
     )
 
 
-class _Sorted:
+class Sorted:
     """Parameters, each where it belongs; the last of two with one name counts."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -358,7 +361,7 @@ def _unknown(name: str) -> str:
     return message
 
 
-def _entities(came: _Sorted, *, allow_empty_accounts: bool) -> tuple[Account | None, User | None]:
+def _entities(came: Sorted, *, allow_empty_accounts: bool) -> tuple[Account | None, User | None]:
     account = user = None
     account_id, user_id = came.one.get("sdr_o"), came.one.get("sdr_u")
     if account_id or came.account or not allow_empty_accounts:
@@ -402,13 +405,13 @@ def _check_product_account(account_id: str | None, account: dict[str, str]) -> l
     return []
 
 
-def _check_values(came: _Sorted) -> list[Problem]:
+def _check_values(came: Sorted) -> list[Problem]:
     """Tell of values that are text, but that nobody meant."""
     problems = []
     for field, value in came.values():
-        if value in _LEFTOVERS:
+        if value in LEFTOVERS:
             message = (
-                f"{value!r} is what {_LEFTOVERS[value]}; it is stored as that text. Leave the parameter out instead"
+                f"{value!r} is what {LEFTOVERS[value]}; it is stored as that text. Leave the parameter out instead"
             )
             problems.append(Problem(field, value, message, "warning"))
         elif _REPLACEMENT in value:

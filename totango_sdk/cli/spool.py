@@ -37,6 +37,8 @@ _Older = Annotated[
     str | None, typer.Option("--older-than", help="Only letters that died so long ago: 90s, 15m, 6h, 2d.")
 ]
 
+_CLOSE_SECONDS = 2.0
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
@@ -262,7 +264,9 @@ def drain(
     """Send what processes that are gone have left. The token comes from TOTANGO_API_TOKEN."""
     where = _directory(directory)
     before = [left for left in survey(where) if left.owner and left.waiting and not left.is_alive]
-    results = [_drain(where, owner, timeout) for owner in sorted({left.owner for left in before if left.owner})]
+    owners = sorted({left.owner for left in before if left.owner})
+    only = len({owner.service_id for owner in owners}) == 1
+    results = [_drain(where, owner, _token_for(owner, only=only), timeout) for owner in owners]
     if as_json:
         tell_json(results)
     elif not results:
@@ -276,29 +280,36 @@ def drain(
     raise typer.Exit(1 if any(result["left"] or result["dead"] for result in results) else 0)
 
 
-def _drain(directory: str, owner: Owner, timeout: float) -> dict[str, Any]:
-    from ..client import Totango
-
-    # A token belongs to a service: another's must never see it.
+def _token_for(owner: Owner, *, only: bool) -> str | None:
+    """A token belongs to a service: another's events never carry it."""
     named = os.environ.get("TOTANGO_SERVICE_ID")
-    token = os.environ.get("TOTANGO_API_TOKEN") if named in (None, "", owner.service_id) else None
-    client = Totango(
-        owner.service_id,
-        endpoint=owner.endpoint,
-        allow_http=owner.endpoint.startswith("http:"),
-        spool=directory,
-        api_token=token,
-    )
+    its_own = named == owner.service_id if named else only
+    return (os.environ.get("TOTANGO_API_TOKEN") or None) if its_own else None
+
+
+def _drain(directory: str, owner: Owner, token: str | None, timeout: float) -> dict[str, Any]:
+    from ..core import Core
+    from ..options import Options
+
+    given = {
+        "service_id": owner.service_id,
+        "endpoint": owner.endpoint,
+        "allow_http": owner.endpoint.startswith("http:"),
+        "spool": directory,
+        "api_token": token,
+    }
+    # The environment is that of some client, and these events may be another's.
+    core = Core(Options.resolve(given, environ={}))
     if is_terminal():
         typer.echo(f"{owner.service_id}: sending to {owner.endpoint} …", err=True)
-    client.flush(timeout)
-    client.close()
-    stats = client.stats()
+    core.flush(timeout)
+    core.worker.close(_CLOSE_SECONDS)
+    stats = core.stats()
     return {
         "service_id": owner.service_id,
         "endpoint": owner.endpoint,
         "delivered": stats.delivered,
         "dead": stats.dead,
         "left": stats.queued + stats.retrying + stats.in_flight,
-        "trouble": client.last_failure(),
+        "trouble": core.worker.last_failure,
     }

@@ -122,16 +122,18 @@ class Sender:
         return free if self._rate is None else min(free, self._rate.allowed(now))
 
     def _settle(self, answers: Sequence[Answer], now: float) -> None:
-        outcomes = []
+        outcomes: list[Outcome] = []
+        dead: list[Outcome] = []
+        wall = self._wall_clock()
         for answer in answers:
             event = self._answered(answer)
             if event is None:
                 tell_once("unknown answer", f"the transport gave {shown(answer)}, which answers nothing under way")
-            else:
-                outcomes.append(self._outcome(event, answer, now))
-        dead = [outcome for outcome in outcomes if outcome.verdict == "dead"]
+                continue
+            outcome = self._outcome(event, answer, now, wall)
+            (dead if outcome.verdict == "dead" else outcomes).append(outcome)
         try:
-            self._spool.settle([outcome for outcome in outcomes if outcome.verdict != "dead"] if dead else outcomes)
+            self._spool.settle(outcomes)
         finally:
             for outcome in dead:
                 self._bury(outcome, now)
@@ -155,14 +157,14 @@ class Sender:
         except (Exception, SystemExit) as error:  # a hook may well call sys.exit; others wait behind this one
             tell_once("on_dead", f"what is called with a dead letter raised {shown(error)}")
 
-    def _outcome(self, event: Leased, answer: Answer, now: float) -> Outcome:
+    def _outcome(self, event: Leased, answer: Answer, now: float, wall: float) -> Outcome:
         try:
-            verdict = judge(answer, self._wall_clock())
+            verdict = judge(answer, wall)
         except Exception:  # a transport of the host's own
             verdict = Verdict("retry", f"the transport gave {shown(answer)}, which is no answer")
         if verdict.kind != "retry":
             self._breaker.succeeded()
-            return Outcome(event, verdict.kind, reason=verdict.reason)
+            return Outcome(event, verdict.kind, 0.0, verdict.reason)
         self.last_failure = verdict.reason
         # libcurl tells how many milliseconds it waited: the same fault is another text each time.
         kind = _NUMBER.sub("#", verdict.reason) if answer.status is None else str(answer.status)

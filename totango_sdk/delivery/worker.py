@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import SpoolError, shown
 from ..log import forget_told, tell_once
 from ..spool import MemorySpool, SpoolClosed
+from ..spool.base import is_held
 from .retry import Hold
 from .sender import Sender
 
@@ -27,6 +28,26 @@ HOUSEKEEPING_SECONDS = 60.0
 _MAINTAIN_SECONDS = 0.05
 _AFTER_ERROR_SECONDS = 1.0
 _DEAF_SECONDS = 0.05
+_LETTING_GO_SECONDS = 0.2
+
+
+class _Bell:
+    """Wakes one thread. Unlike `threading.Event`, also from a signal handler that interrupts its own ringing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.hush()
+
+    def ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it rings already
+            self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it rings, and stop the ringing."""
+        self._lock.acquire(timeout=seconds)
+
+    def hush(self) -> None:
+        self._lock.acquire(blocking=False)
 
 
 class Worker:
@@ -59,7 +80,7 @@ class Worker:
         self.pid = os.getpid()
         self.spool = self._preferred
         self._lock = threading.RLock()
-        self._wake = threading.Event()
+        self._bell = _Bell()
         self._waiters: list[tuple[int | None, threading.Event]] = []
         self._thread: threading.Thread | None = None
         self._sender: Sender | None = None
@@ -118,7 +139,7 @@ class Worker:
     def wake(self) -> None:
         """Make the thread look at the spool again."""
         self._asleep = False
-        self._wake.set()
+        self._bell.ring()
         sender = self._sender
         if sender is not None and sender.in_flight:  # else it does not wait in the transport
             transport_wake = getattr(self._transport, "wake", None)
@@ -147,8 +168,8 @@ class Worker:
         self.join(timeout)
 
     def ask_to_stop(self, timeout: float) -> None:
-        """Begin to close, without waiting."""
-        self._stop_at = time.monotonic() + timeout
+        """Begin to close, without waiting. Some of the time is for what comes after: the spool, and the host's end."""
+        self._stop_at = time.monotonic() + timeout - min(_LETTING_GO_SECONDS, timeout / 10)
         self.wake()
 
     def join(self, timeout: float) -> None:
@@ -174,6 +195,11 @@ class Worker:
             self._open()
 
     @property
+    def is_inside(self) -> bool:
+        """Whether this very thread is in the middle of something here, or in the spool."""
+        return is_held(self._lock) or getattr(self.spool, "is_inside", False)
+
+    @property
     def last_failure(self) -> str:
         """Why the last request failed that is to be sent again."""
         sender = self._sender
@@ -195,8 +221,7 @@ class Worker:
             _guarded("spool", self.spool.maintain, adopt=adopt)
             house_at = looked_at + HOUSEKEEPING_SECONDS
             if not _guarded("sender", self._turns, now + _MAINTAIN_SECONDS, house_at):
-                self._wake.wait(self._wait_for(_AFTER_ERROR_SECONDS, house_at))
-                self._wake.clear()
+                self._bell.wait(self._wait_for(_AFTER_ERROR_SECONDS, house_at))
             if self._is_over():
                 break
         if self._transport is not None:
@@ -219,16 +244,18 @@ class Worker:
         while True:
             self._asleep = True  # first, so that nothing slips in between the look and the sleep
             self._tell_waiters()
+            # In this order: an event that comes between the two looks is seen by the second.
+            is_hungry = sender.is_hungry
             wait = self._wait_for(sender.idle_for(), house_at)
-            self._asleep = sender.is_hungry
+            self._asleep = is_hungry
             if wait > _DEAF_SECONDS and sender.in_flight and not hasattr(self._transport, "wake"):
                 wait = _DEAF_SECONDS
             if wait > 0 and not sender.in_flight:
-                self._wake.wait(wait)
+                self._bell.wait(wait)
                 wait = 0.0
             answers = sender.collect(wait)
             self._asleep = False
-            self._wake.clear()
+            self._bell.hush()
             sender.step(answers)
             if time.monotonic() >= until or self._stop_at is not None or self.spool.needs_care:
                 return
@@ -239,8 +266,7 @@ class Worker:
         self._tell_waiters()
         if self.spool.next_due() is None:
             if self._stop_at is None:
-                self._wake.wait(self._wait_for(None, house_at))
-                self._wake.clear()
+                self._bell.wait(self._wait_for(None, house_at))
             return None
         self._transport = self._make_transport()
         self._sender = Sender(

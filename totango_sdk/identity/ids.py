@@ -181,14 +181,18 @@ def _first_other(rule: _IdRule, text: str) -> str:
 
 def text_problems(field: str, value: object) -> tuple[Problem, ...]:
     """Return every rule that an activity or a module breaks. Neither is ever cut short."""
-    if type(value) is str and len(value) <= _CACHED:
-        return _check_text(field, value)
-    return _check_text.__wrapped__(field, value)
-
-
-@lru_cache(maxsize=8192)
-def _check_text(field: str, value: object) -> tuple[Problem, ...]:
     limit = _TEXT_LIMITS[field]
+    if type(value) is str and 0 < len(value) <= limit and value.isascii() and _is_visible(value):
+        return ()  # nearly every one
+    return _check_text(field, value, limit)
+
+
+def _is_visible(text: str) -> bool:
+    # Of ASCII, what is printable has no control character.
+    return text.isprintable() and not text.isspace()
+
+
+def _check_text(field: str, value: object, limit: int) -> tuple[Problem, ...]:
     text = exact_str(value)
     if text is None:
         example = {"activity": "Login", "module": "Billing"}[field]

@@ -8,6 +8,7 @@ retry never overtakes a later update, and lanes never wait for one another.
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import attrs
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 class SpoolClosed(SpoolError):
     """The spool is not open in this process (any more)."""
+
+
+def is_held(lock: Any) -> bool:
+    """Whether this very thread holds an `RLock`: then it was interrupted, by a signal handler or a `__del__`."""
+    held: bool = lock._is_owned()
+    return held
 
 
 class Owner(NamedTuple):
@@ -77,7 +84,7 @@ class DeadLetter(Readable):
 
 
 def letter_of(
-    event_id: int,
+    event_id: str,
     *,
     reason: str,
     body: bytes | None = None,
@@ -89,7 +96,7 @@ def letter_of(
     """Return the dead letter that is stored so; `refused` is JSON of the caller's input and problems."""
     told = {} if refused is None else _told(refused)
     return DeadLetter(
-        id=f"{event_id:x}",
+        id=event_id,
         reason=reason,
         body=body,
         input=told.get("input"),
@@ -100,7 +107,19 @@ def letter_of(
     )
 
 
-def refused_letter(event_id: int, refused: bytes, at: float) -> DeadLetter:
+def given_up(event: Leased, reason: str) -> DeadLetter:
+    """Return the dead letter for an event that went out for the last time just now."""
+    return letter_of(
+        f"{event.id:x}",
+        reason=reason,
+        body=event.body,
+        attempts=event.attempts + 1,
+        accepted_at=event.accepted_at,
+        dead_at=time.time(),
+    )
+
+
+def refused_letter(event_id: str, refused: bytes, at: float) -> DeadLetter:
     """Return the dead letter for an event that was refused before it was stored."""
     reason = str(_told(refused).get("reason") or f"unreadable: {shown(refused)}")
     return letter_of(event_id, reason=reason, refused=refused, accepted_at=at, dead_at=at)
@@ -132,7 +151,9 @@ class Spool(Protocol):
     """Where events wait. `totango_sdk.testing.check_spool` tests one that you have written.
 
     `put` may be called from any thread. `lease`, `settle`, `next_due` and `maintain` are called
-    from one thread at a time, the sender's.
+    from one thread at a time, the sender's. A property `is_inside` is asked, where there is one,
+    whether the thread that asks is in the middle of one of these methods, and was interrupted there
+    by a signal handler or a `__del__`: then another thread is sent to `put`.
     """
 
     @property

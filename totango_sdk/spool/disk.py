@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .store import Store
 
 _STRIKE_GROUP = 100
-_PULL = 1000
+_PULL = 250  # in one go, the interpreter is held: other threads should not notice
+_READ_AHEAD_BYTES = 1 << 20
+_MOST_AHEAD = 2000
 _WINDOW = 100_000
 _MOST_ADOPTED = 16
 _DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
@@ -53,12 +55,13 @@ class DiskSpool(Intake):
 
     def _read(self, taken: list[tuple[int, Lane]]) -> list[Leased]:
         """Return what was taken from the lanes; what is damaged becomes a dead letter."""
+        ids = [event_id for event_id, _ in taken]
         try:
-            found = self._find([event_id for event_id, _ in taken])
+            found = self._find(ids)
         except BaseException:
             self._lanes.untake(taken)
             raise
-        self._out.update(event_id for event_id, _ in taken)
+        self._out.update(ids)
         leased = []
         for event_id, lane in taken:
             if event_id in found:
@@ -75,7 +78,10 @@ class DiskSpool(Intake):
         with self._memory:
             journal = self._opened()
             for event_id in ids:
-                if event_id not in self._home and (record := journal.read(event_id)) is not None:
+                known = self._kept.pop(event_id, None) or self._ahead.pop(event_id, None)
+                if known is not None:
+                    found[event_id] = known
+                elif event_id not in self._home and (record := journal.read(event_id)) is not None:
                     found[event_id] = record.body, record.accepted_at
         if len(found) < len(ids):
             with self._disk:
@@ -87,6 +93,8 @@ class DiskSpool(Intake):
 
     def _pull(self, want: int) -> None:
         """Bring events into their lanes, the oldest first: those of the dead, the database's, the journal's."""
+        if len(self._ahead) >= _MOST_AHEAD:
+            self._ahead.clear()  # of lanes that do not move
         while self._lanes.ready < want and (self._lanes.waiting_ids < _WINDOW or not self._lanes.ready):
             with self._disk:
                 rows = self._pull_stored()
@@ -101,12 +109,14 @@ class DiskSpool(Intake):
         """Return the next rows of a database; none once all of them are in their lanes."""
         for store in (*self._adopted, self._own):
             while store is not None and store.behind:
-                rows = store.after(_PULL)
-                with self._memory:
-                    store.behind = len(rows) == _PULL
-                    store.cursor = rows[-1][0] if rows else store.cursor
+                found = store.after(_PULL, _READ_AHEAD_BYTES)
                 known = self._out.union(store.struck)
-                rows = [row for row in rows if row[0] not in known]
+                rows = [row for row in found.rows if row[0] not in known]
+                with self._memory:
+                    store.behind = found.has_more
+                    store.cursor = found.rows[-1][0] if found.rows else store.cursor
+                if len(self._ahead) < _MOST_AHEAD:
+                    self._ahead.update((row[0], found.bodies[row[0]]) for row in rows if row[0] in found.bodies)
                 if store is not self._own:
                     self._home.update((row[0], store) for row in rows)
                 if rows:
@@ -295,9 +305,10 @@ class DiskSpool(Intake):
 
     def next_due(self) -> float | None:
         """When the next event may go; see `Spool.next_due`."""
-        if self._fresh or any(store.behind for store in self._stores()):
+        due = self._lanes.next_due()
+        if due != 0.0 and (self._fresh or any(store.behind for store in self._stores())):
             return 0.0
-        return self._lanes.next_due()
+        return due
 
     # -- looking
 
@@ -307,6 +318,9 @@ class DiskSpool(Intake):
 
     def pending_before(self, mark: int | None) -> bool:
         """Whether anything up to the mark is still here; see `Spool.pending_before`."""
+        with self._memory:
+            if any(mark is None or event_id <= mark or event_id in self._home for event_id in self._out):
+                return True  # mostly, and known without a look into the database
         with self._disk:  # held until both were looked at: an event may be on its way from the one to the other
             try:
                 if self._more_dead or not all(store.is_drained for store in self._adopted):
@@ -355,5 +369,5 @@ class DiskSpool(Intake):
             found = [letter for store in self._stores() for letter in store.letters()]
             with self._memory:
                 refused = [] if self._journal is None else self._journal.letters()
-        found += [refused_letter(record.id, record.body, record.accepted_at) for record in refused]
+        found += [refused_letter(f"{record.id:x}", record.body, record.accepted_at) for record in refused]
         yield from sorted(found, key=lambda letter: letter.dead_at)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolFull, SpoolLocked
 from ..log import tell_once
-from .base import Item, Owner, SpoolClosed
+from .base import Item, Owner, SpoolClosed, is_held
 from .files import Files, leak
-from .journal import SEGMENT_BYTES, Journal, Record
+from .journal import LEAST_SEGMENT_BYTES, SEGMENT_BYTES, Journal, Record
 from .lanes import Lanes
 from .paths import make_directory
 from .store import Store
@@ -64,9 +64,10 @@ class Intake:
         # Taken in this order. `_house` covers what takes its time with files that are not ours yet;
         # `_disk` covers the databases and may be held for milliseconds; `_memory` covers the journal
         # and what is counted, and is held for microseconds.
-        self._house = threading.Lock()
-        self._disk = threading.Lock()
-        self._memory = threading.Lock()
+        # None is ever taken twice; they are RLocks because those know who holds them (`is_inside`).
+        self._house = threading.RLock()
+        self._disk = threading.RLock()
+        self._memory = threading.RLock()
         self._sync_lock = threading.Lock()
         self._next_id = 1
         self._accepted = self._delivered = self._dead = 0
@@ -81,9 +82,16 @@ class Intake:
         self._home: dict[int, Store] = {}  # of adopted events
         self._lanes = Lanes()
         self._fresh: deque[tuple[int, str]] = deque()  # in the journal and not in a lane yet, in order
+        self._kept: dict[int, tuple[bytes, float]] = {}  # bodies and times of those in the journal
+        self._ahead: dict[int, tuple[bytes, float]] = {}  # the same of some that a database has
         self._out: set[int] = set()
         self._synced = 0
         self._full: _Full | None = None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this very thread is in the middle of something here; see `Spool`."""
+        return is_held(self._memory) or is_held(self._disk) or is_held(self._house)
 
     # -- opening and closing
 
@@ -96,7 +104,7 @@ class Intake:
             self._owner = owner
             own, last_id = self._take_over(owner) or (self._store(Files.create(self.directory, owner)), 0)
             try:
-                journal = own.files.new_journal(owner, self._segment_bytes, self._durability)
+                journal = self._new_journal(own.files, owner)
             except BaseException:
                 own.close()
                 raise
@@ -106,6 +114,14 @@ class Intake:
                 own.base, own.was_mended = last_id >> 32, False
                 own.on_drop = journal.forget_spilled
                 self._own, self._journal = own, journal
+
+    def _new_journal(self, files: Files, owner: Owner) -> Journal:
+        try:
+            return files.new_journal(owner, self._segment_bytes, self._durability)
+        except SpoolFull:
+            if self._segment_bytes <= LEAST_SEGMENT_BYTES:
+                raise
+            return files.new_journal(owner, LEAST_SEGMENT_BYTES, self._durability)
 
     def _stores(self) -> list[Store]:
         return [*self._adopted] if self._own is None else [self._own, *self._adopted]
@@ -176,36 +192,42 @@ class Intake:
         except UnicodeEncodeError:  # a lone surrogate: any name will do that is always the same
             lanes = [item.lane.encode(errors="backslashreplace") for item in items]
             items = [item._replace(lane=lane.decode()) for lane, item in zip(lanes, items, strict=True)]
-        size = sum(map(len, lanes)) + sum([len(item.body) for item in items])
+        count = len(items)
+        size = 0
+        for lane, item in zip(lanes, items, strict=True):
+            size += len(lane) + len(item.body)
         with self._memory:
             journal = self._opened()
-            if not journal.could_fit(size, len(items)):
+            if not journal.could_fit(size, count):
                 if not wait:
                     return None
-                last = self._put_large(items)
+                last = self._put_large(items, journal.segment_bytes)
             else:
-                while not journal.has_room(size, len(items)):
+                while not journal.has_room(size, count):
                     if not journal.switch():
                         if not wait:
                             return None
                         self._make_room()
                     journal = self._opened()
                 last = self._append(journal, lanes, items)
-            self._accepted += len(items)
+            self._accepted += count
         if self._durability == "power":
             self._sync(last)
         return f"{last:x}"
 
     def _append(self, journal: Journal, lanes: list[bytes], items: Sequence[Item]) -> int:
         now = time.time()
-        for lane, item in zip(lanes, items, strict=True):
-            journal.append(self._next_id, lane, item.body, item.is_letter, now)
-            if item.is_letter:
+        event_id = self._next_id - 1
+        for encoded, (lane, body, is_letter) in zip(lanes, items, strict=True):
+            event_id += 1
+            journal.append(event_id, encoded, body, is_letter, now)
+            self._next_id = event_id + 1
+            if is_letter:
                 self._dead += 1
             else:
-                self._fresh.append((self._next_id, item.lane))
-            self._next_id += 1
-        return self._next_id - 1
+                self._fresh.append((event_id, lane))
+                self._kept[event_id] = body, now
+        return event_id
 
     def _opened(self) -> Journal:
         if self._journal is None:
@@ -221,10 +243,10 @@ class Intake:
         finally:
             self._memory.acquire()
 
-    def _put_large(self, items: Sequence[Item]) -> int:
+    def _put_large(self, items: Sequence[Item], segment_bytes: int) -> int:
         """Put letters that are larger than a segment straight into the database; their order does not matter."""
         if not all(item.is_letter for item in items):
-            msg = f"an event of more than {self._segment_bytes} bytes cannot be kept: Totango would not take it either"
+            msg = f"an event of more than {segment_bytes} bytes cannot be kept: Totango would not take it either"
             raise SpoolFull(msg)
         first, now = self._next_id, time.time()
         self._next_id += len(items)
@@ -279,6 +301,8 @@ class Intake:
         with self._memory:
             # Delivered while they were being moved.
             own.struck.update(each.id for each in records if not (each.is_letter or journal.holds(each.id)))
+            for event_id in ids:  # an outage can bring more than memory should hold
+                self._kept.pop(event_id, None)
             if ids:
                 self._unpulled(own, ids[-1])
             journal.unseal(ids[-1] if records or damaged else 0)

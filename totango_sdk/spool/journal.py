@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA = 1
-SEGMENT_BYTES = 1 << 20
+SEGMENT_BYTES = 4 << 20  # a burst of some 25,000 events fits into both segments
+LEAST_SEGMENT_BYTES = 1 << 20  # where the disk has no room for that; any one event fits into it
 PAGE_BYTES = 4096
 _MAGIC = b"TotangoJ"
 _FILE = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
@@ -115,6 +116,7 @@ class Journal:
         # Where each event that is alive stands: one table for each segment, in the order of their ids.
         self._live: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._letters: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._tables = (*self._live, *self._letters)
         self.sealed: int | None = None
         self._begin(0)
 
@@ -184,7 +186,7 @@ class Journal:
 
     def read(self, event_id: int) -> Record | None:
         """Return an event or a letter that is alive here, and as it was written."""
-        for table in (*self._live, *self._letters):
+        for table in self._tables:
             at = table.get(event_id)
             if at is not None:
                 return _parse(self._map, at, len(self._map)).record
@@ -192,7 +194,7 @@ class Journal:
 
     def strike(self, event_id: int) -> bool:
         """Strike off an event or a letter; `False` if it is not alive here."""
-        for table in (*self._live, *self._letters):
+        for table in self._tables:
             at = table.pop(event_id, None)
             if at is not None:
                 self._map[at + _STATE_AT] = _SETTLED
@@ -211,7 +213,7 @@ class Journal:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is alive here."""
-        return not any((*self._live, *self._letters))
+        return not any(self._tables)
 
     @property
     def oldest(self) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SpoolFull
 from ..log import tell_once
-from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner, letter_of, refused_letter
+from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner, given_up, is_held, refused_letter
 from .lanes import Lanes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class MemorySpool:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # never taken twice; see `is_inside`
         self._events: dict[int, tuple[Item, float]] = {}  # in the order of their ids
         self._letters: deque[DeadLetter] = deque(maxlen=_MOST_LETTERS)
         self._lanes = Lanes()
@@ -39,6 +39,11 @@ class MemorySpool:
         self._bytes = 0
         self._next_id = 1
         self._accepted = self._delivered = self._dead = 0
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this very thread is in the middle of something here; see `Spool`."""
+        return is_held(self._lock)
 
     def open(self, owner: Owner) -> None:
         """Nothing to do."""
@@ -56,7 +61,7 @@ class MemorySpool:
                 raise SpoolFull(msg)
             for item in items:
                 if item.is_letter:
-                    self._add_letter(refused_letter(self._next_id, item.body, now))
+                    self._add_letter(refused_letter(f"{self._next_id:x}", item.body, now))
                 else:
                     self._events[self._next_id] = item, now
                     self._fresh.append(self._next_id)
@@ -96,18 +101,7 @@ class MemorySpool:
                 if verdict == "delivered":
                     self._delivered += 1
                 else:
-                    self._bury(event, reason)
-
-    def _bury(self, event: Leased, reason: str) -> None:
-        letter = letter_of(
-            event.id,
-            reason=reason,
-            body=event.body,
-            attempts=event.attempts + 1,
-            accepted_at=event.accepted_at,
-            dead_at=time.time(),
-        )
-        self._add_letter(letter)
+                    self._add_letter(given_up(event, reason))
 
     def next_due(self) -> float | None:
         """When the next event may go; see `Spool.next_due`."""

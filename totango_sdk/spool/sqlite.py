@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
@@ -40,6 +41,14 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value);
 
 class SpoolForeign(SpoolError):
     """A spool that is not ours to touch: of a newer version, or of another service."""
+
+
+class Page(NamedTuple):
+    """Some events in order."""
+
+    rows: list[tuple[int, str]]  # ids and lanes
+    bodies: dict[int, tuple[bytes, float]]  # with the times of acceptance, of those that are as they were stored
+    has_more: bool
 
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -143,7 +152,7 @@ class Database:
         letters = []
         for record in records:
             if record.is_letter:
-                letter = refused_letter(record.id, record.body, record.accepted_at)
+                letter = refused_letter(f"{record.id:x}", record.body, record.accepted_at)
                 letters.append(_refused_row(letter.reason, record))
             else:
                 events.append(_event_row(record))
@@ -161,9 +170,22 @@ class Database:
         self._db.executemany(statement, rows)
         return self._db.total_changes - before
 
-    def after(self, event_id: int, limit: int) -> list[tuple[int, str]]:
-        """Return the next events behind this id, with their lanes, in order."""
-        return self._all("SELECT id, lane FROM events WHERE id > ? ORDER BY id LIMIT ?", (event_id, limit))
+    def after(self, event_id: int, limit: int, most_bytes: int) -> Page:
+        """Return the next events behind this id, in order: up to `limit`, with some `most_bytes` in their bodies."""
+        rows: list[tuple[int, str]] = []
+        bodies: dict[int, tuple[bytes, float]] = {}
+        size = 0
+        query = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"
+        with _translated(self.path):
+            for row in self._db.execute(query, (event_id, limit)):
+                rows.append(row[:2])
+                record = intact_record(*row)
+                if record is not None:
+                    bodies[record.id] = record.body, record.accepted_at
+                    size += len(record.body)
+                if size >= most_bytes:
+                    break
+        return Page(rows, bodies, has_more=size >= most_bytes or len(rows) == limit)
 
     def ids_after(self, event_id: int) -> list[int]:
         """Return the ids of all events behind this one."""
@@ -334,11 +356,11 @@ _EVENT_COLUMNS = "id, lane, body, accepted_at, checksum"
 
 def intact_record(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> Record | None:
     """Return what a row holds, if it is as it was stored: SQLite has no checksums of its own."""
-    types = isinstance(event_id, int) and isinstance(body, bytes) and isinstance(accepted_at, float)
-    if not types or not isinstance(lane, str):
+    try:
+        record = Record(event_id, lane, body, False, accepted_at)
+        return record if checksum(record) == found else None
+    except (AttributeError, TypeError, ValueError, struct.error):  # of other types than what was stored
         return None
-    record = Record(event_id, lane, body, is_letter=False, accepted_at=accepted_at)
-    return record if checksum(record) == found else None
 
 
 def _event_row(record: Record) -> tuple[int, str, bytes, float, int]:
@@ -355,7 +377,7 @@ def _letter(row: tuple[Any, ...]) -> DeadLetter:
     if letter_checksum(event_id, body if refused is None else refused) != found:
         body, refused, reason = None, None, f"{reason} (what was kept of it is damaged)"
     return letter_of(
-        event_id,
+        f"{event_id:x}",
         body=body,
         refused=refused,
         reason=reason,

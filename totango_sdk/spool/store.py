@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .base import DeadLetter, Owner
     from .files import Files
     from .journal import Record
-    from .sqlite import Database
+    from .sqlite import Database, Page
 
 T = TypeVar("T")
 _LARGE_BYTES = 4 << 20
@@ -170,9 +170,9 @@ class Store:
             with contextlib.suppress(SpoolFull):
                 self._try(lambda database: database.checkpoint())
 
-    def after(self, limit: int) -> list[tuple[int, str]]:
-        """Return the next events behind the cursor, with their lanes, in order."""
-        return self._try(lambda database: database.after(self.cursor, limit))
+    def after(self, limit: int, most_bytes: int) -> Page:
+        """Return the next events behind the cursor, in order."""
+        return self._try(lambda database: database.after(self.cursor, limit, most_bytes))
 
     def fetch(self, ids: Sequence[int]) -> dict[int, tuple[bytes, float]]:
         """Return bodies and times of acceptance, of those that are as they were stored."""

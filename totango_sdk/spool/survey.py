@@ -75,7 +75,7 @@ def _living(files: Files, owner: Owner | None, has_database: bool, size: int) ->
     with contextlib.suppress(OSError), open(files.path("journal"), "rb") as file:
         records = recover(file.read()).records
         waiting = [record.accepted_at for record in records if not record.is_letter]
-        letters = [refused_letter(each.id, each.body, each.accepted_at) for each in records if each.is_letter]
+        letters = [refused_letter(f"{each.id:x}", each.body, each.accepted_at) for each in records if each.is_letter]
         return Left(files.stem, owner, True, has_database, len(waiting), min(waiting, default=None), size, letters)
     return Left(files.stem, owner, True, has_database, 0, None, size, [])
 

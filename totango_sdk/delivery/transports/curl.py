@@ -176,7 +176,7 @@ class CurlTransport:
         self._idle.append((easy, headers))
         if error is not None and not (status and error.startswith(_TOO_LARGE)):
             return Answer(ticket, None, error=error)
-        return Answer(ticket, status, {} if status == 200 else _parsed(headers))
+        return Answer(ticket, status) if status == 200 else Answer(ticket, status, _parsed(headers))
 
 
 _TOO_LARGE = f"libcurl {pycurl.E_FILESIZE_EXCEEDED}:"
