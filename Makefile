@@ -1,4 +1,4 @@
-.PHONY: help demo test lint bench chaos sandbox clean
+.PHONY: help demo test lint bench chaos sandbox load clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -12,6 +12,7 @@ help:
 	@echo "make test      lint, types, layers, and every test"
 	@echo "make lint      lint, types and layers only"
 	@echo "make chaos     break everything on purpose, and count (writes docs/reliability.md)"
+	@echo "make load      2,000 requests a second into the sandbox while its page is open"
 	@echo "make bench     measure against other SDKs (writes benchmarks/results.md)"
 
 # The virtual environment, with what the lock file pins. Made anew when the lock changes.
@@ -26,10 +27,14 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 demo: $(READY)
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 sandbox: $(READY)
 	@$(BIN)/totango sandbox $(if $(PORT),--port $(PORT))
+
+load: $(READY)
+	@bash scripts/install_servers.sh
+	@$(BIN)/python scripts/load_sandbox.py $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -22,7 +22,7 @@ import sysconfig
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,11 +254,14 @@ def signals_held_back() -> Iterator[None]:
             signal.raise_signal(held[0])
 
 
-def run(directory: Path, sent: Usage) -> tuple[Usage, dict[str, Any], list[tuple[str, str]]]:
-    """Start everything, use it, and return what the sandbox received and what was given up."""
+def run(directory: Path, options: argparse.Namespace) -> int:
+    """Start everything, use it, show what the sandbox received and what was given up, and return the exit code."""
+    sent = Usage()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTANGO_")}
     command = [sysconfig.get_path("scripts") + "/totango", "sandbox", "--port", "0", "--db", "sandbox.db"]
     with service("sandbox", command, environment, directory) as sandbox:
+        how = "until Ctrl-C" if options.keep else "while this runs; make demo KEEP=1 leaves it open"
+        print(f"Watch them arrive on {sandbox}/ ({how})\n", flush=True)
         key = secrets.token_hex()
         environment |= {"TOTANGO_SERVICE_ID": "SP-1234-01", "TOTANGO_ENDPOINT": f"{sandbox}/pixel.gif/"}
         environment |= {"TOTANGO_SPOOL": str(directory / "spool"), "PAPERBOAT_OPERATOR_KEY": key}
@@ -268,31 +271,52 @@ def run(directory: Path, sent: Usage) -> tuple[Usage, dict[str, Any], list[tuple
             dead = dead_letters_of_app(app, key)
         # The app has stopped, and delivered everything before it did. So has the replay when it ends.
         dead += replay(environment, sent)
-        return *received(sandbox), dead
+        code = report(sent, *received(sandbox), dead, sys.maxsize if options.all else 12)
+        if options.keep:
+            make_mistakes(sandbox)
+            print(f"Three requests with typical mistakes were added. Look at {sandbox}/ - Ctrl-C ends it.", flush=True)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+        return code
+
+
+def report(sent: Usage, got: Usage, summary: dict[str, Any], dead: list[tuple[str, str]], most: int) -> int:
+    """Show what arrived, and compare it with what was sent."""
+    show(got, summary, dead, most)
+    if wrong := list(differences(sent, got, summary, dead)):
+        print("demo: what arrived is not what was sent.", *wrong, sep="\n  ", file=sys.stderr)
+        return 1
+    print("Everything that was sent is there, and nothing else.")
+    return 0
+
+
+def make_mistakes(sandbox: str) -> None:
+    """Send what people send who have no SDK that checks it first. Totango would answer 200 to each of them."""
+    mistakes = (
+        {"sdr_o": "Bluebird Ltd.", "sdr_u": "ada@bluebird.example", "sdr_a": "Login", "sdr_m": "App"},
+        {"sdr_o": "1002_DOCS", "sdr_u": "Ada@cobalt.example", "sdr_a": "Document uploaded", "sdr_m": "Documents"},
+        {"sdr_o": "1003", "sdr_u": "undefined", "sdr_a": "Login", "sdr_m": "App", "sdr_o.Plan": "[object Object]"},
+    )
+    headers = {"User-Agent": "Mozilla/5.0 (a page with a mistake)"}
+    for mistake in mistakes:
+        httpx.get(f"{sandbox}/pixel.gif/", params={"sdr_s": "SP-1234-01", **mistake}, headers=headers, trust_env=False)
 
 
 def main() -> int:
     """Run the demo and return its exit code."""
     parser = argparse.ArgumentParser(description="Send events from an app and a file to a sandbox, and show them.")
     parser.add_argument("--all", action="store_true", help="print the long tables whole")
-    most = sys.maxsize if parser.parse_args().all else 12
+    parser.add_argument("--keep", action="store_true", help="leave the sandbox's page open until Ctrl-C")
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
-    sent = Usage()
     try:
         with tempfile.TemporaryDirectory(prefix="totango-demo-") as directory:
-            usage, summary, dead = run(Path(directory), sent)
+            return run(Path(directory), options)
     except KeyboardInterrupt:
         return 130
     except (httpx.HTTPError, subprocess.TimeoutExpired) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    show(usage, summary, dead, most)
-    if wrong := list(differences(sent, usage, summary, dead)):
-        print("demo: what arrived is not what was sent.", *wrong, sep="\n  ", file=sys.stderr)
-        return 1
-    print("Everything that was sent is there, and nothing else.")
-    print("To look on, start a sandbox that stays with `make sandbox`, and send it something from examples/.")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the chaos harness runs beside Python, where it is missing: redis-server, and libfaketime.
-# Does nothing where both are there. Needs Debian or Ubuntu, and root; otherwise it says what to install.
+# Installs what tests run beside Python, where it is missing: redis-server, libfaketime, and Chromium with a font.
+# Does nothing where all are there. Needs Debian or Ubuntu, and root; otherwise it says what to install.
 set -eu
 
 missing=""
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
+command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then

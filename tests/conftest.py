@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from browsers import chromium, page
 from hypothesis import HealthCheck, settings
 from servers import Collector
 
@@ -12,6 +13,8 @@ from totango_sdk.log import forget_told
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["chromium", "page"]
 
 # A loaded machine is no failure.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,6 +6,8 @@ It comes with the extra `sandbox`. `running()` is for tests and programs, `serve
 from __future__ import annotations
 
 try:
+    import httptools as _httptools  # noqa: F401
+    import jinja2 as _jinja2  # noqa: F401
     import starlette as _starlette  # noqa: F401
     import uvicorn as _uvicorn  # noqa: F401
 except ModuleNotFoundError as missing:
@@ -13,7 +15,8 @@ except ModuleNotFoundError as missing:
     raise ImportError(msg) from missing
 
 from .app import create_app
+from .faults import Faults
 from .server import Sandbox, running, serve
 from .store import Store
 
-__all__ = ["Sandbox", "Store", "create_app", "running", "serve"]
+__all__ = ["Faults", "Sandbox", "Store", "create_app", "running", "serve"]

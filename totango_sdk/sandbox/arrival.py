@@ -10,8 +10,11 @@ from ..identity import Problem
 from ..wire import Reading, decode, read, redact
 
 Source = Literal["sdk", "browser", "other"]
+Kind = Literal["activity", "heartbeat", "attributes"]
+Row = tuple[int, int, str | None, str | None, str | None, str | None, str | None, Source, str | None, Kind, str | None]
 
 _MOST_PARAMETERS = 1000
+_SHOWN = 300
 _OUR_AGENT = "totango-sdk/"
 _BROWSER_AGENT = "Mozilla/"
 
@@ -21,7 +24,7 @@ class Arrival:
     """A request and what Totango would make of it.
 
     `time` is in seconds since 1970. `query` and `body` are text as it came, but that the security
-    token is replaced by `…`: it goes no further than this.
+    token is replaced by `…`: it goes no further than this. `fault` is what was done to it on demand.
     """
 
     time: float
@@ -30,9 +33,39 @@ class Arrival:
     query: str
     body: str
     reading: Reading
+    fault: str | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether it got through: a fault on demand keeps it out, but for one that only loses the answer."""
+        return self.fault is None or self.fault == "lost"
+
+    @property
+    def kind(self) -> Kind:
+        """What it reports."""
+        if self.reading.heartbeat:
+            return "heartbeat"
+        return "attributes" if self.reading.activity is None and self.reading.module is None else "activity"
+
+    @property
+    def severity(self) -> str | None:
+        """The worst of its problems."""
+        found = {problem.severity for problem in self.reading.problems}
+        return "error" if "error" in found else "warning" if found else None
+
+    def row(self, number: int) -> Row:
+        """Return it as the log shows it: short, because there are many."""
+        read = self.reading
+        texts = [
+            text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            for text in (read.account_id, read.product_id, read.user_id, read.activity, read.module)
+        ]
+        return number, int(self.time * 1000), *texts, self.source, self.severity, self.kind, self.fault  # type: ignore[return-value]
 
 
-def understand(*, time: float, method: str, query: bytes, body: bytes, user_agent: str) -> Arrival:
+def understand(
+    *, time: float, method: str, query: bytes, body: bytes, user_agent: str, fault: str | None = None
+) -> Arrival:
     """Understand a request of any bytes. Never raises."""
     texts = [redact(text.decode("utf-8", "replace")) for text in (query, body)]
     kept = [_cut(text) for text in texts]
@@ -41,7 +74,7 @@ def understand(*, time: float, method: str, query: bytes, body: bytes, user_agen
         message = f"it has more than {_MOST_PARAMETERS} parameters; the others were not read. Send one event a request"
         reading = attrs.evolve(reading, problems=(Problem("request", None, message, "warning"), *reading.problems))
     source = _source(user_agent, reading)
-    return Arrival(time=time, method=method, source=source, query=kept[0], body=kept[1], reading=reading)
+    return Arrival(time=time, method=method, source=source, query=kept[0], body=kept[1], reading=reading, fault=fault)
 
 
 def parameters(query: str, body: str) -> list[tuple[str, str]]:

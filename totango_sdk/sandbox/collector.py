@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from .faults import Faults, FaultSwitch
     from .store import Store
 
 BODY_LIMIT = 1_000_000
@@ -21,6 +24,8 @@ BODY_LIMIT = 1_000_000
 _DRAIN_LIMIT = 16 * BODY_LIMIT
 _WRITE_AFTER = 0.05
 _WRITE_AT = 500
+# In the scope's state, where the server puts the connection: to end one without an answer.
+TRANSPORT = "totango.transport"
 
 GIF = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00"
@@ -43,11 +48,13 @@ Answer = tuple[int, tuple[tuple[bytes, bytes], ...], bytes]
 class Collector:
     """An ASGI endpoint. It answers 200 and a pixel to everything, but to a body over 1,000,000 bytes (413).
 
-    What came is in the store before the answer leaves, and in the database a moment later.
+    What came is in the store before the answer leaves, and in the database a moment later. With
+    `faults` it misbehaves on demand.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, faults: FaultSwitch, clock: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._faults = faults
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,19 +62,24 @@ class Collector:
         if not whole:
             return
         if len(body) > BODY_LIMIT:
-            await self._answer(send, _TOO_LARGE)
+            await _answer(send, _TOO_LARGE)
             return
+        fault = self._faults.draw()
         if scope["method"] != "HEAD":
-            self._record(scope, body)
-        await self._answer(send, _TAKEN)
+            self._record(scope, body, None if fault is None or fault.mode == "none" else fault.label)
+        if fault is None:
+            await _answer(send, _TAKEN)
+        else:
+            await _misbehave(fault, scope, receive, send)
 
-    def _record(self, scope: Scope, body: bytes) -> None:
+    def _record(self, scope: Scope, body: bytes, fault: str | None) -> None:
         arrival = understand(
             time=self._clock(),
             method=scope["method"],
             query=scope["query_string"],
             body=body,
             user_agent=_user_agent(scope),
+            fault=fault,
         )
         waiting = self._store.record(arrival)
         if waiting == 1:
@@ -75,11 +87,50 @@ class Collector:
         elif waiting >= _WRITE_AT:
             self._store.flush()
 
-    async def _answer(self, send: Send, answer: Answer) -> None:
-        """Answer. Every answer of the endpoint leaves here, so that one who tests an outage has one place to change."""
-        status, headers, content = answer
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+
+async def _answer(send: Send, answer: Answer) -> None:
+    status, headers, content = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _misbehave(fault: Faults, scope: Scope, receive: Receive, send: Send) -> None:
+    if fault.mode == "mute":
+        await _gone(receive)
+        return
+    if fault.delay and not await _stays(receive, fault.delay):
+        return
+    if fault.mode in ("close", "lost"):
+        scope["state"][TRANSPORT].abort()
+        await _gone(receive)  # or uvicorn logs that there was no answer
+    elif fault.mode == "status":
+        await _answer(send, _refusal(fault))
+    else:
+        await _answer(send, _TAKEN)
+
+
+def _refusal(fault: Faults) -> Answer:
+    content = b"this is a fault on demand\n"
+    headers: tuple[tuple[bytes, bytes], ...] = (
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(content)),
+    )
+    if fault.retry_after is not None:
+        headers += ((b"retry-after", b"%d" % math.ceil(fault.retry_after)),)
+    return fault.status, headers, content
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stays(receive: Receive, seconds: float) -> bool:
+    """Whether the client is still there after so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_gone(receive), seconds)
+        return False
+    return True
 
 
 async def _body(receive: Receive) -> tuple[bytes, bool]:

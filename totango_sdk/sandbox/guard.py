@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+_COOKIE = "totango_sandbox"
 _SAME_SITE = ("same-origin", "none", "")
 
 
@@ -51,6 +54,40 @@ class HostGuard:
     def _is_allowed(self, host: bytes) -> bool:
         name = _without_port(host.decode("latin-1").lower())
         return is_loopback(name) or name in self._hosts
+
+
+class TokenGuard:
+    """Lets in who knows the token: as `Authorization: Bearer TOKEN`, or by `?token=TOKEN`, which becomes a cookie.
+
+    `open` are the paths that anybody may ask for.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, open: Collection[str] = ()) -> None:  # noqa: A002
+        self._app = app
+        self._token = token
+        self._open = frozenset(open)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._open:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        asked = request.query_params.get("token")
+        if asked is not None and self._is_it(asked) and request.method == "GET":
+            answer: Response = RedirectResponse(scope["path"], 303)
+            answer.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
+            await answer(scope, receive, send)
+            return
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._is_it(given) or self._is_it(request.cookies.get(_COOKIE, "")):
+            await self._app(scope, receive, send)
+            return
+        message = "this sandbox can be reached from other machines, so it needs its token: open the address that it\n"
+        message += "printed when it started, or send the header Authorization: Bearer TOKEN\n"
+        await PlainTextResponse(message, 401)(scope, receive, send)
+
+    def _is_it(self, given: str) -> bool:
+        return compare_digest(given.encode(), self._token.encode())
 
 
 def _host(scope: Scope) -> bytes:

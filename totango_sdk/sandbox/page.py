@@ -1,79 +1,115 @@
-"""The page that a person looks at: plain HTML, in which every value is escaped."""
+"""The page that a person looks at, and its parts: templates in which every value is escaped."""
 
 from __future__ import annotations
 
-from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from . import binding, insight
+from .api import whole
+from .faults import MODES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping
 
-STYLE = """\
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { margin: 0 auto; max-width: 80rem; padding: 1rem; }
-section { overflow-x: auto; }
-table { border-collapse: collapse; margin: 0 0 1rem; }
-th, td { border-bottom: 1px solid #8886; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top; }
-td { overflow-wrap: anywhere; white-space: pre-wrap; }
-code { font-family: ui-monospace, monospace; }
-"""
-_SHOWN = 300
+    from starlette.requests import Request
+
+    from .store import Store
+
+_HERE = Path(__file__).parent
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_LISTED = 500  # accounts, and users; the filter finds the others
 
 
-def render(
-    summary: dict[str, Any], accounts: Sequence[dict[str, Any]], latest: Sequence[dict[str, Any]], url: str
-) -> str:
-    """Return the page as HTML."""
-    activities = [
-        (module, activity, count)
-        for module, counts in summary["activities"].items()
-        for activity, count in counts.items()
-    ]
-    parts = [
-        f"<p>Send events to <code>{escape(url)}pixel.gif/</code></p>",
-        _table("Totals", ("what", "how many"), summary["totals"].items()),
-        _table("Problems", ("severity", "field", "problem", "times", "event"), map(_problem, summary["problems"])),
-        _table("Accounts", ("id", "name", "parent", "product", "attributes", "users"), map(_account, accounts)),
-        _table("Activities", ("module", "activity", "times"), activities),
-        _table("Latest requests", ("event", "time", "source", "account", "user", "activity", "module", "problems"),
-               map(_request, latest)),
-    ]  # fmt: skip
-    return _document("".join(parts))
+class Pages:
+    """The page and its parts, on one store."""
+
+    def __init__(self, store: Store, headers: Mapping[str, str]) -> None:
+        self._store = store
+        self._headers = dict(headers)
+        self._templates = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # Only what stood there at the start is served, so that no name can lead elsewhere.
+        self._files = {
+            path.name: (_TYPES[path.suffix], path.read_bytes())
+            for path in (_HERE / "static").iterdir()
+            if path.suffix in _TYPES
+        }
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the page, its parts and its files."""
+        return [
+            Route("/", self.page),
+            Route("/static/{name}", self.file),
+            Route("/parts/event/{number}", self.event),
+            Route("/parts/accounts", self.accounts),
+            Route("/parts/account", self.account),
+            Route("/parts/users", self.users),
+            Route("/parts/binding", self.binding),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """Return the page."""
+        return self._render("page.html", endpoint=f"{request.base_url}pixel.gif/", modes=MODES)
+
+    async def file(self, request: Request) -> Response:
+        """Return a style or a script."""
+        found = self._files.get(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404, f"there is no such file; there are {', '.join(sorted(self._files))}")
+        media_type, content = found
+        return Response(content, media_type=media_type, headers=self._headers)
+
+    # Those that follow read much, so they are no coroutines: Starlette runs them beside the loop.
+
+    def event(self, request: Request) -> Response:
+        """Return what there is to say of one event."""
+        number = whole(request.path_params["number"])
+        with self._store.views() as views:
+            found = None if number is None else insight.event_details(views, number)
+        if found is None:
+            raise HTTPException(404, "This event is no longer here: it was forgotten or reset, or it never was.")
+        return self._render("event.html", event=found)
+
+    def accounts(self, request: Request) -> Response:
+        """Return accounts as a tree."""
+        with self._store.views() as views:
+            found = insight.account_tree(views, _text(request), limit=_LISTED)
+        return self._render("accounts.html", accounts=found, listed=_LISTED, text=_text(request))
+
+    def account(self, request: Request) -> Response:
+        """Return one account's details; its ID is in the query, where `..` and `/` mean nothing."""
+        with self._store.views() as views:
+            found = insight.account_details(views, request.query_params.get("id", ""))
+        if found is None:
+            raise HTTPException(404, "This account is no longer here: it was forgotten or reset.")
+        return self._render("account.html", account=found)
+
+    def users(self, request: Request) -> Response:
+        """Return users."""
+        with self._store.views() as views:
+            found = insight.user_list(views, _text(request), limit=_LISTED)
+        return self._render("users.html", users=found, listed=_LISTED, text=_text(request))
+
+    def binding(self, request: Request) -> Response:
+        """Return what will not join up."""
+        with self._store.views() as views:
+            found = binding.findings(views)
+        return self._render("binding.html", findings=found)
+
+    def _render(self, template: str, **values: Any) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(values), headers=self._headers)
 
 
-def _document(body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Totango sandbox</title>'
-        '<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="style.css"></head>'
-        f"<body><main><h1>Totango sandbox</h1>{body}</main></body></html>"
-    )
-
-
-def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    body = body or f'<tr><td colspan="{len(headings)}">none</td></tr>'
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<section><h2>{escape(title)}</h2>{table}</section>"
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"<td>{escape(text if len(text) <= _SHOWN else text[:_SHOWN] + '…')}</td>"
-
-
-def _problem(problem: dict[str, Any]) -> Sequence[object]:
-    example = problem["example"]
-    return problem["severity"], problem["field"], example["message"], problem["count"], example["event"]
-
-
-def _account(account: dict[str, Any]) -> Sequence[object]:
-    attributes = "\n".join(f"{name}: {value}" for name, value in account["attributes"].items())
-    users = "\n".join(user["id"] for user in account["users"])
-    return account["id"], account["name"], account["parent_id"], account["product_id"], attributes, users
-
-
-def _request(event: dict[str, Any]) -> Sequence[object]:
-    problems = "\n".join(f"{problem['severity']}: {problem['message']}" for problem in event["problems"])
-    who = (event["account"], event["user"], event["activity"], event["module"])
-    return event["id"], event["time"], event["source"], *who, problems
+def _text(request: Request) -> str:
+    return request.query_params.get("text", "").strip()

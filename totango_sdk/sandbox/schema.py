@@ -10,15 +10,17 @@ from pathlib import Path
 from ..errors import OptionsError
 
 APPLICATION_ID = 0x746F7461  # "tota": what tells our files from others
-NUMBER = 1
+NUMBER = 2
 TABLES = ("requests", "accounts", "users", "activities", "problems", "totals")
 
 _SCHEMA = f"""
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, method TEXT NOT NULL, source TEXT NOT NULL,
     query TEXT NOT NULL, body TEXT NOT NULL, accepted INTEGER NOT NULL,
-    account TEXT, user TEXT, activity TEXT, module TEXT, problems TEXT NOT NULL
+    account TEXT, user TEXT, activity TEXT, module TEXT, problems TEXT NOT NULL,
+    product TEXT, kind TEXT NOT NULL, severity TEXT, fault TEXT
 );
+CREATE INDEX requests_of_account ON requests (account, id);
 CREATE TABLE accounts (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT, ofid TEXT, parent_id TEXT, product_id TEXT,
     attributes TEXT NOT NULL, first_request INTEGER NOT NULL, last_request INTEGER NOT NULL
@@ -102,6 +104,9 @@ def _check_ours(connection: sqlite3.Connection, file: Path) -> None:
             f"{_named(file)} was made by a newer version, with schema {number}; this one knows {NUMBER}. "
             f"Update totango-sdk, or give another name, as in {_EXAMPLE}"
         )
+        raise OptionsError(msg)
+    if ours and number < NUMBER:
+        msg = f"{_named(file)} was made by an older version, with schema {number}. {_ANOTHER}"
         raise OptionsError(msg)
     if not ours and not _is_empty(connection):
         msg = f"{_named(file)} is no sandbox database, but another program's. {_ANOTHER}"

@@ -13,17 +13,22 @@ import uvicorn
 
 from ..errors import OptionsError, shown
 from .app import create_app
+from .collector import TRANSPORT
+from .faults import Faults, FaultSwitch
 from .guard import is_loopback
+from .protocol import BoundedProtocol
 from .store import Store
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from .arrival import Arrival
+    from .faults import Mode
 
 _BACKLOG = 2048
-_URL_LIMIT = 1_000_000
 _KEEP_ALIVE = 75
 _LAST_PORT = 65535
 
@@ -31,10 +36,11 @@ _LAST_PORT = 65535
 class Sandbox:
     """A sandbox that is up. `url` is its page, `endpoint` what a client takes as its `endpoint`."""
 
-    def __init__(self, url: str, store: Store) -> None:
-        self.url = url
+    def __init__(self, url: str, store: Store, token: str | None = None) -> None:
+        self.url = url if token is None else f"{url}?token={token}"
         self.endpoint = f"{url}pixel.gif/"
         self._store = store
+        self._switch = FaultSwitch()
 
     def __repr__(self) -> str:
         return f"Sandbox({self.url!r})"
@@ -51,6 +57,13 @@ class Sandbox:
         """Return every account with its first 100 users, as `GET /accounts.json` does page by page."""
         return list(self._store.each_account())
 
+    def faults(self, mode: Mode = "none", **options: Any) -> None:
+        """Make the endpoint misbehave, as `POST /faults.json` does; without arguments, all is well again.
+
+        The options are `status`, `retry_after`, `delay`, `share` and `seconds`. Raises `OptionsError`.
+        """
+        self._switch.set(Faults.from_mapping({"mode": mode, **options}))
+
     def reset(self) -> None:
         """Forget everything."""
         self._store.reset()
@@ -61,16 +74,24 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     db: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    faults: Faults | None = None,
     announce: Callable[[Sandbox], None] | None = None,
+    on_arrival: Callable[[Arrival], bool] | None = None,
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM; `port` 0 is any free one, `db` None keeps it in memory.
 
-    Prints one line with its addresses when it is up, or calls `announce` instead. Belongs into the
-    main thread, which alone gets signals; for any other there is `running`. Raises `OptionsError`
-    for a host that is not this machine, a port in use, or a database that cannot be used.
+    Prints one line with its addresses when it is up, or calls `announce` instead. `on_arrival` sees
+    each request, and returns whether to stop. A `host` that others can reach needs a `token`.
+    Belongs into the main thread, which alone gets signals; for any other there is `running`. Raises
+    `OptionsError` for a host that needs a token, a port in use, or a database that cannot be used.
     """
-    with _open(host, port, db) as (sandbox, server, sock):
+    with _open(host, port, db, token) as (sandbox, server, sock):
         server.on_up = lambda: (announce or _print)(sandbox)
+        if faults is not None:
+            sandbox._switch.set(faults)
+        if on_arrival is not None:
+            sandbox._store.on_arrival = lambda arrival: server.stop_if(on_arrival(arrival))
         with _until_signal(server):
             server.run(sockets=[sock])
 
@@ -86,7 +107,7 @@ def running(*, port: int = 0, db: str | os.PathLike[str] | None = None) -> Itera
 
     Raises `OptionsError` for a port in use or a database that cannot be used.
     """
-    with _open("127.0.0.1", port, db) as (sandbox, server, sock):
+    with _open("127.0.0.1", port, db, None) as (sandbox, server, sock):
         thread = threading.Thread(target=server.run, args=([sock],), name="totango-sandbox", daemon=True)
         thread.start()
         try:
@@ -97,18 +118,34 @@ def running(*, port: int = 0, db: str | os.PathLike[str] | None = None) -> Itera
 
 
 @contextlib.contextmanager
-def _open(host: str, port: int, db: str | os.PathLike[str] | None) -> Iterator[tuple[Sandbox, _Server, socket.socket]]:
-    with _bound(host, port) as sock, Store(db) as store:
-        sandbox = Sandbox(_url(sock), store)
-        yield sandbox, _Server(create_app(store)), sock
+def _open(
+    host: str, port: int, db: str | os.PathLike[str] | None, token: str | None
+) -> Iterator[tuple[Sandbox, _Server, socket.socket]]:
+    with _bound(host, port, token) as sock, Store(db) as store:
+        sandbox = Sandbox(_url(sock), store, token)
+        app = create_app(store, token=token, faults=sandbox._switch)
+        yield sandbox, _Server(_with_transport(app), store), sock
+
+
+def _with_transport(app: ASGIApp) -> ASGIApp:
+    async def with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+        # ASGI has no way to end a connection without an answer. Here `send` is still uvicorn's own.
+        scope.setdefault("state", {})[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+        await app(scope, receive, send)
+
+    return with_transport
 
 
 class _Server(uvicorn.Server):
     """Says when it is up, and leaves signals to whoever runs it."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp, store: Store) -> None:
         super().__init__(_config(app))
+        self._store = store
         self.on_up: Callable[[], None] = _nothing
+
+    def stop_if(self, stop: bool) -> None:
+        self.should_exit = self.should_exit or stop
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -118,17 +155,21 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         self.on_up()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._store.is_closing = True
+        await super().shutdown(sockets=sockets)
+
 
 def _nothing() -> None: ...
 
 
-def _config(app: Starlette) -> uvicorn.Config:
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         access_log=False,
         backlog=_BACKLOG,
         date_header=False,
-        h11_max_incomplete_event_size=_URL_LIMIT,
+        http=BoundedProtocol,
         lifespan="on",
         log_config=None,
         log_level="error",
@@ -150,12 +191,12 @@ def _until_signal(server: _Server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, token: str | None) -> socket.socket:
     """Return a socket that already listens: a client may connect before the server is up."""
-    if not is_loopback(host):
+    if not is_loopback(host) and not token:
         msg = (
-            f"host: {shown(host)} is not this machine, and a sandbox has no password: whoever reaches it can read "
-            "and empty it. Give a loopback address, such as 127.0.0.1"
+            f"host: {shown(host)} is not this machine alone, and whoever reaches a sandbox can read and empty it. "
+            "Give a loopback address, such as 127.0.0.1, or a token, as in --token auto"
         )
         raise OptionsError(msg)
     if not 0 <= port <= _LAST_PORT:

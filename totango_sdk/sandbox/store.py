@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from collections import deque
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import schema
 from .tally import Batch
@@ -13,36 +16,76 @@ from .views import Views
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-    from .arrival import Arrival
+    from .arrival import Arrival, Row
+
+_NO_FILTER: Mapping[str, str] = MappingProxyType({})
+
+
+def _nothing(_: Arrival) -> None: ...
+
 
 _log = logging.getLogger("totango_sdk.sandbox")
 _PAGE_AT_MOST = 1000
+_LATEST_ROWS = 10_000
+MOST_EVENTS = 100_000
+MOST_BYTES = 256 << 20
+_MOST_PEOPLE = 100_000  # accounts, and users
+_SPARE = 10  # of what is kept, one part in so many goes at once
+
+
+class Tail(NamedTuple):
+    """The latest rows behind an id, and how many before them there are no more."""
+
+    rows: list[Row]
+    skipped: int
 
 
 class Store:
     """Requests and what they make, in the SQLite file `path`, or in memory for `None`.
 
-    `record` only remembers; what is remembered is written together by `flush`, and by every call
-    that reads, so that a reader sees each request recorded before. May be used by many threads.
-    Raises `OptionsError` if the file is not the sandbox's own, is in use, or cannot be written.
+    Keeps the latest `most_events` requests, and of those no more than `most_bytes`. `record` only
+    remembers; what is remembered is written together by `flush`, and by every call that reads, so
+    that a reader sees each request recorded before. May be used by many threads. Raises
+    `OptionsError` if the file is not the sandbox's own, is in use, or cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        most_events: int = MOST_EVENTS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._connection = schema.connect(path)
         self._views = Views(self._connection)
         self._lock = threading.RLock()
         self._waiting: list[Arrival] = []
+        self._most_events, self._most_bytes = most_events, most_bytes
         self._next_id = self._views.last_id() + 1
+        self._kept, self._bytes = self._views.size()
+        self._rows: deque[Row] = deque(self._views.rows(_LATEST_ROWS), maxlen=_LATEST_ROWS)
         self._lost = 0
+        self.resets = 0
+        self.is_closing = False  # who listens to what comes should leave
+        # Called with each request that is recorded, within `record`.
+        self.on_arrival: Callable[[Arrival], None] = _nothing
+
+    @property
+    def lost(self) -> int:
+        """Requests that could not be written."""
+        return self._lost
 
     def record(self, arrival: Arrival) -> int:
         """Remember a request. Returns how many wait to be written."""
         with self._lock:
             self._waiting.append(arrival)
-            return len(self._waiting)
+            waiting = len(self._waiting)
+            self._rows.append(arrival.row(self._next_id + waiting - 1))
+        self.on_arrival(arrival)
+        return waiting
 
     def flush(self) -> None:
         """Write what is remembered, in one transaction. What cannot be written is counted as lost."""
@@ -61,35 +104,69 @@ class Store:
             if not self._lost:
                 _log.error("requests are lost, because the database cannot be written: %s", wrong)
             self._lost += len(waiting)
+            self._rows = deque(self._views.rows(_LATEST_ROWS), maxlen=_LATEST_ROWS)
         else:
             self._next_id = batch.next_id
+            self._kept += len(waiting)
+            self._bytes += sum(len(arrival.query) + len(arrival.body) for arrival in waiting)
+            if self._kept > self._most_events or self._bytes > self._most_bytes:
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        with self._connection:
+            self._connection.execute("BEGIN")
+            gone = 0
+            while self._kept > self._most_events or self._bytes > self._most_bytes:
+                gone += self._views.forget(max(self._kept // _SPARE, 1), _MOST_PEOPLE)
+                before = self._kept
+                self._kept, self._bytes = self._views.size()
+                if self._kept == before:
+                    break
+            self._connection.execute(
+                "INSERT INTO totals VALUES ('forgotten', ?) ON CONFLICT (name) DO UPDATE SET count = count + ?",
+                (gone, gone),
+            )
+
+    def tail(self, after: int, most: int = _LATEST_ROWS) -> Tail:
+        """Return the latest rows behind the id `after`, in order, of the 10,000 that are at hand."""
+        with self._lock:
+            rows: list[Row] = []
+            for row in reversed(self._rows):
+                if row[0] <= after or len(rows) == most:
+                    break
+                rows.append(row)
+        rows.reverse()
+        return Tail(rows, max(0, rows[0][0] - after - 1) if rows else 0)
+
+    @contextlib.contextmanager
+    def views(self) -> Iterator[Views]:
+        """Give what can be read, up to date, and still for as long as the block lasts."""
+        with self._lock:
+            self.flush()
+            yield self._views
 
     def summary(self) -> dict[str, Any]:
         """Return what `GET /summary.json` answers: totals, activities, product accounts, problems."""
-        with self._lock:
-            self.flush()
-            return self._views.summary(lost=self._lost)
+        with self.views() as views:
+            return views.summary(lost=self._lost)
 
-    def events(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+    def events(self, after: int = 0, limit: int = 100, filters: Mapping[str, str] = _NO_FILTER) -> list[dict[str, Any]]:
         """Return up to `limit` (at most 1,000) requests behind the one with the id `after`, in order of arrival.
 
-        Fewer come where they are large.
+        Fewer come where they are large. `filters` are those of `views.FILTERS`.
         """
-        with self._lock:
-            self.flush()
-            return self._views.events(after, min(limit, _PAGE_AT_MOST))
+        with self.views() as views:
+            return views.events(after, min(limit, _PAGE_AT_MOST), filters)
 
-    def latest(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the last requests, the latest first."""
-        with self._lock:
-            self.flush()
-            return self._views.latest(limit)
+    def event(self, number: int) -> dict[str, Any] | None:
+        """Return one request, if it is still here."""
+        with self.views() as views:
+            return views.event(number)
 
     def accounts(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Return up to `limit` (at most 1,000) accounts behind the one with the number `after`, with their users."""
-        with self._lock:
-            self.flush()
-            return self._views.accounts(after, min(limit, _PAGE_AT_MOST))
+        with self.views() as views:
+            return views.accounts(after, min(limit, _PAGE_AT_MOST))
 
     def each_event(self) -> Iterator[dict[str, Any]]:
         """Yield every request, in order of arrival."""
@@ -113,7 +190,9 @@ class Store:
                 self._connection.execute("BEGIN")
                 for table in schema.TABLES:
                     self._connection.execute(f"DELETE FROM {table}")
-            self._lost = 0
+            self._lost = self._kept = self._bytes = 0
+            self._rows.clear()
+            self.resets += 1
 
     def close(self) -> None:
         """Write what is remembered and let go of the file. A closed store can be closed again."""

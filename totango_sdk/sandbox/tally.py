@@ -22,7 +22,7 @@ _SHOWN = 200
 # What a message says of one value: quoted text and numbers. Without them, messages of one rule are alike.
 _PARTICULAR = re.compile(r"(?<!\w)'(?:[^'\\…]|\\.)*['…]|\"(?:[^\"\\…]|\\.)*[\"…]|\b[0-9]+\b")
 
-_REQUEST = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REQUEST = f"INSERT INTO requests VALUES ({', '.join('?' * 16)})"
 _ACCOUNT = """
 INSERT INTO accounts (id, name, ofid, parent_id, product_id, attributes, first_request, last_request)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT (id) DO UPDATE SET
@@ -67,10 +67,11 @@ class Batch:
 
     def _add(self, number: int, arrival: Arrival) -> None:
         reading = arrival.reading
-        accepted = reading.accepted
-        self._totals["accepted" if accepted else "dropped"] += 1
+        accepted = reading.accepted and arrival.taken
+        self._totals["accepted" if accepted else "dropped" if arrival.taken else "faults"] += 1
+        self._totals["problems"] += bool(reading.problems) and arrival.taken
         self._requests.append(_request_row(number, arrival, accepted))
-        for problem in reading.problems[:_MOST_PROBLEMS]:
+        for problem in reading.problems[:_MOST_PROBLEMS] if arrival.taken else ():
             self._add_problem(number, problem)
         if accepted:
             self._add_effects(number, reading)
@@ -119,6 +120,10 @@ def _request_row(number: int, arrival: Arrival, accepted: bool) -> tuple[Any, ..
         reading.activity,
         reading.module,
         _problems(reading.problems) if reading.problems else "[]",
+        reading.product_id,
+        arrival.kind,
+        arrival.severity,
+        arrival.fault,
     )
 
 
