@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .collector import Collector
+    from .sandboxed import SandboxCollector
 
 TESTS = Path(__file__).resolve().parent.parent
 _DROPPED = ("TOTANGO_", "COV_CORE", "COVERAGE_")
@@ -35,7 +36,7 @@ class Ended(NamedTuple):
 class Site:
     """A directory with a spool and a ledger, in front of one collector."""
 
-    def __init__(self, directory: Path, collector: Collector) -> None:
+    def __init__(self, directory: Path, collector: Collector | SandboxCollector) -> None:
         self.directory = directory
         self.spool = str(directory / "spool")
         self.ledger = str(directory / "ledger")

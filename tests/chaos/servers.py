@@ -80,7 +80,10 @@ def gunicorn(directory: Path, config: dict[str, Any], *, workers: int, preload: 
     """Run gunicorn with the application of `apps`; gives its port."""
     port, log = free_port(), directory / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "chaos.apps:app", "--bind", f"127.0.0.1:{port}",
-               "--workers", str(workers), "--worker-tmp-dir", str(directory)]  # fmt: skip
+               "--workers", str(workers), "--worker-tmp-dir", str(directory),
+               # A worker that is told to end before it has set its signal handlers never hears of it, and is killed
+               # after this time; what it has not delivered is the next process's.
+               "--graceful-timeout", "5"]  # fmt: skip
     command += ["--preload"] if preload else []
     with program(log, *command, env={"CHAOS": json.dumps(config)}) as process:
         wait_until_open(port, process, log)
