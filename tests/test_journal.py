@@ -81,6 +81,8 @@ def test_a_full_segment_is_sealed_and_the_other_one_goes_on(journal: Journal, pa
     assert journal.oldest == 1
     journal.strike(1)
     assert found(path) == [2, 3]
+    journal.moved([2])
+    assert (journal.sealed_count, found(path)) == (0, [3])
     journal.unseal()
     assert journal.read(2) is None
     assert found(path) == [3]
@@ -98,6 +100,7 @@ def test_records_of_earlier_rounds_are_neither_alive_nor_damage(journal: Journal
             assert sealed is not None
             assert journal.sealed_ids() == alive[sealed]
             alive[sealed] = []
+            journal.moved(journal.sealed_ids())
             journal.unseal()
         last += 1
         add(journal, last, body=body)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUOTA_BYTES = 512 << 20
-_SPILL = 200
+_SPILL, _PIECE = 1000, 200
+_MOST_KEPT = 8000  # bodies in memory, beside those on disk
 _SMALL_BYTES = 4 << 20
 _FULL_SECONDS = 0.1
 _CLOSED = "the spool is closed"
@@ -82,7 +83,7 @@ class Intake:
         self._home: dict[int, Store] = {}  # of adopted events
         self._lanes = Lanes()
         self._fresh: deque[tuple[int, str]] = deque()  # in the journal and not in a lane yet, in order
-        self._kept: dict[int, tuple[bytes, float]] = {}  # bodies and times of those in the journal
+        self._kept: dict[int, tuple[bytes, float]] = {}  # bodies and times of some in the journal
         self._ahead: dict[int, tuple[bytes, float]] = {}  # the same of some that a database has
         self._out: set[int] = set()
         self._synced = 0
@@ -112,7 +113,7 @@ class Intake:
                 self._next_id = (_base_after(last_id) if last_id else _new_base()) + 1
                 self._accepted = self._delivered + self._dead + own.waiting
                 own.base, own.was_mended = last_id >> 32, False
-                own.on_drop = journal.forget_spilled
+                own.on_drop = lambda: journal.note_spilled(0)
                 self._own, self._journal = own, journal
 
     def _new_journal(self, files: Files, owner: Owner) -> Journal:
@@ -226,7 +227,8 @@ class Intake:
                 self._dead += 1
             else:
                 self._fresh.append((event_id, lane))
-                self._kept[event_id] = body, now
+                if len(self._kept) < _MOST_KEPT:
+                    self._kept[event_id] = body, now
         return event_id
 
     def _opened(self) -> Journal:
@@ -281,11 +283,20 @@ class Intake:
             raise SpoolFull(self._full.why)  # to find out each time would cost milliseconds
         with self._memory:
             ids = journal.sealed_ids()
+        for at in range(0, len(ids), _SPILL):
+            self._move(journal, own, ids[at : at + _SPILL])
+        self._full = None
+        with self._memory:
+            journal.unseal()
+
+    def _move(self, journal: Journal, own: Store, ids: list[int]) -> None:
+        """Move these events and letters to the database, in one transaction: all of a segment would be much memory."""
+        pieces = [ids[at : at + _PIECE] for at in range(0, len(ids), _PIECE)]  # since `put` waits for this lock
         records: list[Record] = []
         damaged: list[int] = []
-        for at in range(0, len(ids), _SPILL):
-            with self._memory:  # in pieces, since `put` waits for this lock
-                for event_id in ids[at : at + _SPILL]:
+        for piece in pieces:
+            with self._memory:
+                for event_id in piece:
                     record = journal.read(event_id)
                     if record is not None:
                         records.append(record)
@@ -295,17 +306,21 @@ class Intake:
             try:
                 own.insert(records, damaged, spilled=ids[-1])
             except SpoolFull as full:
-                self._full = _Full(str(full), time.monotonic() + _FULL_SECONDS, own.waiting, len(ids))
+                until = time.monotonic() + _FULL_SECONDS
+                self._full = _Full(str(full), until, own.waiting, journal.sealed_count)
                 raise
-        self._full = None
         with self._memory:
-            # Delivered while they were being moved.
-            own.struck.update(each.id for each in records if not (each.is_letter or journal.holds(each.id)))
-            for event_id in ids:  # an outage can bring more than memory should hold
-                self._kept.pop(event_id, None)
-            if ids:
-                self._unpulled(own, ids[-1])
-            journal.unseal(ids[-1] if records or damaged else 0)
+            if records or damaged:
+                journal.note_spilled(ids[-1])
+            self._unpulled(own, ids[-1])
+        moved = {record.id for record in records if not record.is_letter}
+        for piece in pieces:
+            with self._memory:
+                # Delivered while they were being moved.
+                own.struck.update(each for each in piece if each in moved and not journal.holds(each))
+                for event_id in piece:
+                    self._kept.pop(event_id, None)
+                journal.moved(piece)
 
     def _unpulled(self, own: Store, last: int) -> None:
         """What is not in a lane yet, up to `last`, is now to be found in the database."""

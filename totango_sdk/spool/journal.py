@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SCHEMA = 1
 SEGMENT_BYTES = 4 << 20  # a burst of some 25,000 events fits into both segments
@@ -110,7 +110,7 @@ class Journal:
         head = _FILE.pack(_MAGIC, SCHEMA, segment_bytes, len(text)) + text
         head += _CHECK.pack(crc32(head))
         self._map[: len(head)] = head
-        self._note_spilled(0)
+        self.note_spilled(0)
         for at in _STARTED_AT:
             _STARTED.pack_into(self._map, at, _NOT_STARTED)
         # Where each event that is alive stands: one table for each segment, in the order of their ids.
@@ -164,24 +164,26 @@ class Journal:
         assert self.sealed is not None
         return sorted((*self._live[self.sealed], *self._letters[self.sealed]))
 
-    def unseal(self, spilled: int = 0) -> None:
-        """Forget the sealed segment: all that was alive in it is in the database now, up to `spilled`."""
+    def moved(self, ids: Iterable[int]) -> None:
+        """Forget these of the sealed segment: they are in the database now."""
         assert self.sealed is not None
-        if spilled:
-            self._note_spilled(spilled)
+        live, letters = self._live[self.sealed], self._letters[self.sealed]
+        for event_id in ids:
+            for table in (live, letters):
+                at = table.pop(event_id, None)
+                if at is not None:
+                    self._map[at + _STATE_AT] = _SETTLED
+
+    def unseal(self) -> None:
+        """Use the sealed segment again: nothing is alive in it any more."""
+        assert self.sealed is not None
+        assert not self.sealed_count
         _STARTED.pack_into(self._map, _STARTED_AT[self.sealed], _NOT_STARTED)
         _LAST.pack_into(self._map, PAGE_BYTES + self.sealed * self.segment_bytes, 0)
-        for table in (self._live[self.sealed], self._letters[self.sealed]):
-            for at in table.values():
-                self._map[at + _STATE_AT] = _SETTLED
-            table.clear()
         self.sealed = None
 
-    def forget_spilled(self) -> None:
-        """The database will be removed, since nothing of it is needed any more."""
-        self._note_spilled(0)
-
-    def _note_spilled(self, spilled: int) -> None:
+    def note_spilled(self, spilled: int) -> None:
+        """Note up to which id the database has what was alive; 0 when it is removed, since nothing of it is needed."""
         _SPILLED.pack_into(self._map, _SPILLED_AT, spilled, crc32(spilled.to_bytes(8, "little")))
 
     def read(self, event_id: int) -> Record | None:

@@ -1,7 +1,7 @@
 """Carry with libcurl: one thread, all connections, no waiting. Comes with the extra `fast`.
 
-libcurl says which sockets it waits for (`_watch`) and when it wants to be called at the latest
-(`_set_timer`); epoll tells which are ready. Easy handles are kept and used again with their settings.
+`perform` moves everything at once, with the interpreter let go and without a call back into Python for each
+socket; epoll only tells that it is worth another look. Easy handles are kept and used again with their settings.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from .base import Settings
 
-_READABLE, _WRITABLE = select.POLLIN, select.POLLOUT
-_WATCHED = {
-    pycurl.POLL_IN: _READABLE,
-    pycurl.POLL_OUT: _WRITABLE,
-    pycurl.POLL_INOUT: _READABLE | _WRITABLE,
-}
+# A socket tells that it has changed, once; what it waits for is libcurl's business. What no socket of ours tells
+# (a name that was looked up, an answer longer than one read) is seen by looking again: soon, then less often.
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+# Each look asks every connection. Of many, a few that are ready can wait for some more to be.
+_MANY, _FEW_OF_MANY = 32, 8
+_GATHER_SECONDS = 0.0005
 
 
 class CurlTransport:
@@ -40,13 +40,9 @@ class CurlTransport:
         self._settings = settings
         self._timeout_ms = max(1, int(settings.timeout * 1000))
         self._proxy = proxy_for(settings)
-        self._poller = _Poller()
+        self._bell = _EpollBell() if hasattr(select, "epoll") else _PlainBell()
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, settings.max_connections)
-        self._unneeded: set[int] = set()
-        self._deadline: float | None = None
         self._idle: list[tuple[pycurl.Curl, list[bytes]]] = []
         self._busy: dict[pycurl.Curl, tuple[int, list[bytes]]] = {}
 
@@ -61,19 +57,27 @@ class CurlTransport:
     def poll(self, timeout: float) -> list[Answer]:
         """Return the answers that are there; wait up to `timeout` seconds for the first."""
         until = time.monotonic() + timeout
-        while True:
-            self._run_timer()
-            answers = self._finished()
-            wait = 0.0 if answers else self._wait(until)
-            woken = self._serve(wait)
-            if not answers:
-                answers = self._finished()
-            if answers or woken or time.monotonic() >= until:
-                return answers
+        look = _FIRST_LOOK_SECONDS
+        self._multi.perform()
+        while not (answers := self._finished()):
+            left = until - time.monotonic()
+            if left <= 0 or self._wait(min(left, look)):
+                break
+            look = min(2 * look, _LAST_LOOK_SECONDS)
+            self._multi.perform()
+        return answers
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait until there may be something for libcurl to do; `True` if woken."""
+        due = self._multi.timeout()
+        changed, woken = self._bell.wait(self._multi, seconds if due < 0 else min(seconds, due / 1000))
+        if changed and not woken and len(self._busy) > _MANY and changed * _FEW_OF_MANY < len(self._busy):
+            time.sleep(_GATHER_SECONDS)
+        return woken
 
     def wake(self) -> None:
         """Make a `poll` that waits return."""
-        self._poller.wake()
+        self._bell.ring()
 
     def close(self) -> None:
         """Stop at once, and close every connection."""
@@ -86,7 +90,7 @@ class CurlTransport:
         self._busy.clear()
         self._idle.clear()
         self._multi.close()
-        self._poller.close()
+        self._bell.close()
 
     def _new_handle(self) -> tuple[pycurl.Curl, list[bytes]]:
         easy = pycurl.Curl()
@@ -111,54 +115,8 @@ class CurlTransport:
         # Functions written in C: a Python function for each line would cost more than the sending.
         easy.setopt(pycurl.WRITEFUNCTION, len)
         easy.setopt(pycurl.HEADERFUNCTION, headers.append)
-        easy.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
+        easy.setopt(pycurl.SOCKOPTFUNCTION, self._bell.opened)
         return easy, headers
-
-    # -- what libcurl asks for
-
-    def _watch(self, what: int, fd: int, *_: object) -> None:
-        # A socket that is not needed now stays watched: the next request on it asks for the same again.
-        if what == pycurl.POLL_REMOVE:
-            self._unneeded.add(fd)
-        else:
-            self._unneeded.discard(fd)
-            self._poller.watch(fd, _WATCHED.get(what, 0))
-
-    def _opened(self, fd: int, _: int) -> int:
-        # The number may have been that of a connection which is closed now.
-        self._poller.forget(fd)
-        return int(pycurl.SOCKOPT_OK)
-
-    def _set_timer(self, milliseconds: int) -> None:
-        self._deadline = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-    def _run_timer(self) -> None:
-        if self._deadline is not None and self._deadline <= time.monotonic():
-            self._deadline = None
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-
-    # -- what is ready
-
-    def _wait(self, until: float) -> float:
-        latest = until if self._deadline is None else min(until, self._deadline)
-        return max(0.0, latest - time.monotonic())
-
-    def _serve(self, wait: float) -> bool:
-        """Wait for sockets, and let libcurl work on those that are ready; `True` if woken."""
-        woken = False
-        for fd, events in self._poller.poll(wait):
-            if fd == self._poller.wake_fd:
-                woken = True
-                self._poller.drain()
-                continue
-            if fd in self._unneeded:
-                # An idle connection that the server closed: libcurl notices when it wants to use it again.
-                self._poller.forget(fd)
-                continue
-            mask = pycurl.CSELECT_IN if events & ~_WRITABLE else 0
-            mask |= pycurl.CSELECT_OUT if events & _WRITABLE else 0
-            self._multi.socket_action(fd, mask)
-        return woken
 
     def _finished(self) -> list[Answer]:
         answers: list[Answer] = []
@@ -194,47 +152,56 @@ def _parsed(lines: list[bytes]) -> Mapping[str, str]:
     return found
 
 
-class _Poller:
-    """epoll where there is one, else poll; and a descriptor by which another thread can wake it."""
+class _EpollBell:
+    """Rings when a connection has changed, or another thread wants it to."""
 
     def __init__(self) -> None:
-        self._is_epoll = hasattr(select, "epoll")
-        self._poll = select.epoll() if self._is_epoll else select.poll()
-        self._watched: dict[int, int] = {}
-        self.wake_fd, self._wake_write = os.pipe()
-        os.set_blocking(self.wake_fd, False)
+        self._epoll = select.epoll()
+        self._wake_fd, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_fd, False)
         os.set_blocking(self._wake_write, False)
-        self._poll.register(self.wake_fd, _READABLE)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
 
-    def watch(self, fd: int, events: int) -> None:
-        known = self._watched.get(fd)
-        if known == events:
-            return
-        if known is None:
-            self._poll.register(fd, events)
-        else:
-            self._poll.modify(fd, events)
-        self._watched[fd] = events
+    def opened(self, fd: int, _: int) -> int:
+        """libcurl has opened a socket. One that is closed leaves by itself."""
+        with contextlib.suppress(FileExistsError):
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        return int(pycurl.SOCKOPT_OK)
 
-    def forget(self, fd: int) -> None:
-        if self._watched.pop(fd, None) is not None:
-            with contextlib.suppress(OSError, KeyError):
-                self._poll.unregister(fd)
+    def wait(self, _: pycurl.CurlMulti, seconds: float) -> tuple[int, bool]:
+        """Return how many connections have changed, and whether another thread rang."""
+        ready = self._epoll.poll(seconds)
+        woken = any(fd == self._wake_fd for fd, _ in ready)
+        if woken:
+            with contextlib.suppress(BlockingIOError):
+                while len(os.read(self._wake_fd, 4096)) == 4096:
+                    pass
+        return len(ready), woken
 
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
-        return self._poll.poll(seconds if self._is_epoll else seconds * 1000)
-
-    def wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is woken already; or closed
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):  # full: it rings already; or closed
             os.write(self._wake_write, b"\0")
 
-    def drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while len(os.read(self.wake_fd, 4096)) == 4096:
-                pass
-
     def close(self) -> None:
-        if self._is_epoll:
-            self._poll.close()  # type: ignore[union-attr]
-        os.close(self.wake_fd)
+        self._epoll.close()
+        os.close(self._wake_fd)
         os.close(self._wake_write)
+
+
+class _PlainBell:  # pragma: no cover - macOS
+    """The same where there is no epoll; another thread is heard with the next look."""
+
+    _rang = False
+
+    def opened(self, _fd: int, _: int) -> int:
+        return int(pycurl.SOCKOPT_OK)
+
+    def wait(self, multi: pycurl.CurlMulti, seconds: float) -> tuple[int, bool]:
+        changed = 0 if self._rang else max(0, multi.select(seconds))
+        woken, self._rang = self._rang, False
+        return changed, woken
+
+    def ring(self) -> None:
+        self._rang = True
+
+    def close(self) -> None: ...
