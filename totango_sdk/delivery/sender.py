@@ -131,7 +131,10 @@ class Sender:
                 tell_once("unknown answer", f"the transport gave {shown(answer)}, which answers nothing under way")
                 continue
             outcome = self._outcome(event, answer, now, wall)
-            (dead if outcome.verdict == "dead" else outcomes).append(outcome)
+            if outcome.verdict == "dead":
+                dead.append(outcome)
+            else:
+                outcomes.append(outcome)
         try:
             self._spool.settle(outcomes)
         finally:
@@ -164,7 +167,7 @@ class Sender:
             verdict = Verdict("retry", f"the transport gave {shown(answer)}, which is no answer")
         if verdict.kind != "retry":
             self._breaker.succeeded()
-            return Outcome(event, verdict.kind, 0.0, verdict.reason)
+            return Outcome(event, verdict.kind, reason=verdict.reason)
         self.last_failure = verdict.reason
         # libcurl tells how many milliseconds it waited: the same fault is another text each time.
         kind = _NUMBER.sub("#", verdict.reason) if answer.status is None else str(answer.status)

@@ -66,9 +66,11 @@ def _payload(event_id: int, lane: bytes, body: bytes, is_letter: bool, accepted_
     return _FIELDS.pack(is_letter, len(lane), len(body), event_id, accepted_at) + lane + body
 
 
-def checksum(record: Record) -> int:
-    """Return a number that changes with any part of the record."""
-    return crc32(_payload(record.id, record.lane.encode(), record.body, record.is_letter, record.accepted_at))
+def checksum(event_id: int, lane: str, body: bytes, accepted_at: float) -> int:
+    """Return a number that changes with any part of an event."""
+    encoded = lane.encode()
+    start = _FIELDS.pack(False, len(encoded), len(body), event_id, accepted_at)
+    return crc32(body, crc32(encoded, crc32(start)))
 
 
 class _Parsed(NamedTuple):

@@ -15,6 +15,8 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MOST_SPARE = 1000
+
 
 @attrs.define(eq=False)
 class Lane:
@@ -34,6 +36,7 @@ class Lanes:
         self._ready: deque[Lane] = deque()
         self._waiting: list[tuple[float, int, Lane]] = []
         self._tie = count()
+        self._spare: list[Lane] = []  # to make one takes as long as all else that is done for an event
         self._tried: dict[int, tuple[int, float]] = {}  # attempts and due time of those that were withdrawn
         self.waiting_ids = 0
         self.out = 0
@@ -55,11 +58,18 @@ class Lanes:
         """Put an event at the end of its lane."""
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = Lane(name)
+            lane = self._lanes[name] = self._new(name)
         lane.ids.append(event_id)
         self.waiting_ids += 1
         if len(lane.ids) == 1 and lane.out is None:
             self._line_up(lane)
+
+    def _new(self, name: str) -> Lane:
+        if not self._spare:
+            return Lane(name)
+        lane = self._spare.pop()
+        lane.name = name
+        return lane
 
     def _line_up(self, lane: Lane) -> None:
         """The first event of a lane may go next, or has to wait for its time."""
@@ -101,6 +111,8 @@ class Lanes:
             self._line_up(lane)
         else:
             del self._lanes[name]
+            if len(self._spare) < _MOST_SPARE:
+                self._spare.append(lane)
 
     def again(self, name: str, due: float) -> None:
         """The event that is out must go again, not before `due`; its lane waits with it."""

@@ -14,14 +14,14 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..log import tell_once
+from .journal import Record
 from .paths import disk_error, put_in_place
-from .sqlite import PAGE_BYTES, SUFFIXES, intact_record, letter_checksum, make_draft
+from .sqlite import PAGE_BYTES, SUFFIXES, is_event_intact, letter_checksum, make_draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .base import Owner
-    from .journal import Record
 
 _EVENTS, _DEAD = 2, 3  # the first pages of our tables, which are the same in every file
 
@@ -60,13 +60,13 @@ def _salvage(path: str) -> tuple[list[Record], list[tuple[Any, ...]]]:
     try:
         events = {}
         for event_id, (_, lane, body, accepted_at, checksum) in _rows(pages, _EVENTS, 5):
-            record = intact_record(event_id, lane, body, _real(accepted_at), checksum)
-            if record is not None:
-                events[event_id] = record
+            row = (event_id, lane, body, _real(accepted_at))
+            if is_event_intact(*row, checksum):
+                events[event_id] = Record(*row[:3], is_letter=False, accepted_at=row[3])
         letters = {}
         for event_id, (_, *kept, accepted_at, dead_at, checksum) in _rows(pages, _DEAD, 8):
             row = (event_id, *kept, _real(accepted_at), _real(dead_at), checksum)
-            if _is_intact(row):
+            if _is_letter_intact(row):
                 letters[event_id] = row
     finally:
         pages.close()
@@ -77,7 +77,7 @@ def _real(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value  # SQLite stores 2.0 as 2
 
 
-def _is_intact(row: tuple[Any, ...]) -> bool:
+def _is_letter_intact(row: tuple[Any, ...]) -> bool:
     event_id, body, refused, reason, attempts, accepted_at, dead_at, found = row
     kept = body if refused is None else refused
     types = (bytes, str, int, float, float)

@@ -178,11 +178,11 @@ class Database:
         query = f"SELECT {_EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?"
         with _translated(self.path):
             for row in self._db.execute(query, (event_id, limit)):
-                rows.append(row[:2])
-                record = intact_record(*row)
-                if record is not None:
-                    bodies[record.id] = record.body, record.accepted_at
-                    size += len(record.body)
+                each, lane, body, accepted_at, _ = row
+                rows.append((each, lane))
+                if is_event_intact(*row):
+                    bodies[each] = body, accepted_at
+                    size += len(body)
                 if size >= most_bytes:
                     break
         return Page(rows, bodies, has_more=size >= most_bytes or len(rows) == limit)
@@ -202,8 +202,7 @@ class Database:
             some = ids[at : at + _FETCHED]
             marks = ",".join("?" * len(some))
             rows = self._all(f"SELECT {_EVENT_COLUMNS} FROM events WHERE id IN ({marks})", some)
-            records = [record for row in rows if (record := intact_record(*row)) is not None]
-            found.update({record.id: (record.body, record.accepted_at) for record in records})
+            found.update({row[0]: (row[2], row[3]) for row in rows if is_event_intact(*row)})
         return found
 
     def strike(self, ids: Sequence[int]) -> None:
@@ -354,17 +353,17 @@ _ADD_DEAD = "INSERT OR IGNORE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _EVENT_COLUMNS = "id, lane, body, accepted_at, checksum"
 
 
-def intact_record(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> Record | None:
-    """Return what a row holds, if it is as it was stored: SQLite has no checksums of its own."""
+def is_event_intact(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> bool:
+    """Whether a row is as it was stored: SQLite has no checksums of its own."""
     try:
-        record = Record(event_id, lane, body, False, accepted_at)
-        return record if checksum(record) == found else None
+        return checksum(event_id, lane, body, accepted_at) == found
     except (AttributeError, TypeError, ValueError, struct.error):  # of other types than what was stored
-        return None
+        return False
 
 
 def _event_row(record: Record) -> tuple[int, str, bytes, float, int]:
-    return record.id, record.lane, record.body, record.accepted_at, checksum(record)
+    event_id, lane, body, _, accepted_at = record
+    return event_id, lane, body, accepted_at, checksum(event_id, lane, body, accepted_at)
 
 
 def _refused_row(reason: str, record: Record) -> tuple[Any, ...]:
