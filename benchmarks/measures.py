@@ -143,6 +143,7 @@ def backlog_cells(s: Settings) -> dict[str, tuple[int, int, dict[str, Any]]]:
     curl = {**OURS["curl"], "max_connections": 16}
     sizes = dict(zip(("small", "medium", "large"), s.backlogs, strict=False))
     cells: dict[str, tuple[int, int, dict[str, Any]]] = {f"curl-{size}": (n, 0, curl) for size, n in sizes.items()}
+    cells["curl-medium-32"] = (sizes["medium"], 0, {**curl, "max_connections": 32})
     cells["curl-256-at-20"] = (sizes["medium"], 20, {**curl, "max_connections": 256})
     cells["httpx-small"] = (sizes["small"], 0, {**OURS["httpx"], "max_connections": 16})
     return cells

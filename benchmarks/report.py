@@ -170,7 +170,7 @@ libraries send bodies that were made before the clock started. The peers' queues
 ![delivered](plots/delivered.svg)
 
 A backlog: a process tracked while the collector was mute, and ended; a new one delivers what it finds, the rate being
-that between the first arrival and the last.
+that between the first arrival and the last. The process that tracked had at most {filled} MB in memory.
 
 {backlog}
 
@@ -215,6 +215,7 @@ def text(book: Book, facts: dict[str, Any], s: Settings) -> str:
         together_paced=together_table(book, "track_four_paced"),
         loop=loop_table(book),
         delivery=delivery_table(book),
+        filled=", ".join(f"{book.show('backlog', f'fill-{count}', 'rss_mb')} ({count:,} events)" for count in s.backlogs),
         backlog=backlog_table(book, s) if book.groups.get("backlog") else MISSING,
         loss=loss_table(book) if book.groups.get("loss") else MISSING,
         imports=import_table(book),

@@ -73,15 +73,17 @@ def _peer(key: str, label: str, at_0: int, at_20: int) -> Delivery:
     return Delivery(key, label, "deliver", key, at_0, at_20)
 
 
-def _bare(sender: str, label: str, connections: int, at_0: int, at_20: int) -> Delivery:
+def _bare(sender: str, label: str, connections: int, at_0: int | None, at_20: int) -> Delivery:
     return Delivery(f"bare-{sender}-{connections}", label, "send", sender, at_0, at_20, connections)
 
 
 # Sizes for a run of one to two seconds each.
 DELIVERIES = [
     _ours("curl", 16, 20_000, 1_500),
+    _ours("curl", 32, 20_000, 3_000),
     _ours("curl", 64, None, 5_000),
     _ours("curl", 256, None, 15_000),
+    _ours("curl", 512, None, 30_000),
     _ours("httpx", 16, 3_000, 1_200),
     _ours("httpx", 64, None, 1_500),
     _peer("segment", "segment", 20_000, 5_000),
@@ -97,4 +99,5 @@ DELIVERIES = [
     _bare("curl", "bare CurlMulti, 32 connections", 32, 40_000, 3_000),
     _bare("curl", "bare CurlMulti, 64 connections", 64, 40_000, 5_000),
     _bare("curl", "bare CurlMulti, 256 connections", 256, 40_000, 15_000),
+    _bare("curl", "bare CurlMulti, 512 connections", 512, None, 30_000),
 ]

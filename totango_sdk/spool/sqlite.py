@@ -356,7 +356,7 @@ _EVENT_COLUMNS = "id, lane, body, accepted_at, checksum"
 def is_event_intact(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> bool:
     """Whether a row is as it was stored: SQLite has no checksums of its own."""
     try:
-        return checksum(event_id, lane, body, accepted_at) == found
+        return bool(checksum(event_id, lane, body, accepted_at) == found)
     except (AttributeError, TypeError, ValueError, struct.error):  # of other types than what was stored
         return False
 
