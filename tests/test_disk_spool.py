@@ -441,6 +441,44 @@ def test_a_disk_without_room_for_a_spool_is_told(small_disk: Path) -> None:
     spool.close()
 
 
+def test_a_disk_that_fills_up_while_a_segment_is_moved_loses_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_SPILL", 7)
+    monkeypatch.setattr(intake, "_PIECE", 3)
+    monkeypatch.setattr(intake, "_FULL_SECONDS", 0)
+    insert, room = Database.insert, [2]
+
+    def narrow(*args: Any, **details: Any) -> None:
+        if not room[0]:
+            raise SpoolFull("no room")
+        room[0] -= 1
+        insert(*args, **details)
+
+    monkeypatch.setattr(Database, "insert", narrow)
+    spool = opened(tmp_path, segment_bytes=SMALL)
+    accepted: list[bytes] = []
+    with pytest.raises(SpoolFull):
+        while True:
+            put(spool, body := b"%d " % len(accepted) + b"." * 150)
+            accepted.append(body)
+    assert room == [0]
+    sent: list[bytes] = []
+    for _ in range(20):  # of those that were moved, and of those that were not
+        leased = spool.lease(1, NOW)
+        deliver(spool, leased)
+        sent += bodies(leased)
+    room[0] = 1000
+    for number in range(200):
+        put(spool, body := b"later %d" % number)
+        accepted.append(body)
+    sent += bodies(drain(spool))
+    assert sent == accepted
+    check_counts(spool)
+    spool.close()
+    assert names(tmp_path) == []
+
+
 def test_what_was_delivered_and_cannot_be_struck_off_is_not_delivered_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
