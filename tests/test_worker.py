@@ -748,6 +748,26 @@ def test_children_of_multiprocessing_that_end_without_close_lose_nothing(tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_child_of_multiprocessing_delivers_at_its_end(tmp_path: Path, collector: Collector, method: str) -> None:
+    context = multiprocessing.get_context(method)
+    processes = [context.Process(target=_track_some, args=(tmp_path, collector.endpoint, n)) for n in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(PATIENCE)
+        assert process.exitcode == 0
+    assert Counter(collector.activities) == {f"x{number}-{at}": 1 for number in range(2) for at in range(20)}
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def _track_some(directory: Path, endpoint: str, number: int) -> None:
+    client = make(spool=directory / "spool", endpoint=endpoint)
+    for at in range(20):
+        assert client.track(f"x{number}-{at}", account=f"A{at}")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_of_a_child_sends_its_own(tmp_path: Path, collector: Collector) -> None:
     client = make(spool=tmp_path / "spool", endpoint=collector.endpoint)
     client.track("parent")

@@ -29,6 +29,7 @@ _MAINTAIN_SECONDS = 0.05
 _AFTER_ERROR_SECONDS = 1.0
 _DEAF_SECONDS = 0.05
 _LETTING_GO_SECONDS = 0.2
+_AFTER_ALL_OTHERS = -100  # what else ends with the process may still track
 
 
 class _Bell:
@@ -124,6 +125,7 @@ class Worker:
                     tell_once("no thread", f"events wait in the spool, since no thread can be started: {error}")
                 else:
                     self._thread = thread
+                    _close_with_a_child()
 
     def _open(self) -> None:
         if self._is_open:
@@ -382,6 +384,20 @@ def close_all(timeout: float = 2.0) -> None:
         worker.ask_to_stop(timeout)
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
+
+
+# multiprocessing, and what Celery has made of it.
+_WITH_CHILDREN = ("multiprocessing.util", "billiard.util")
+_closes_with: set[tuple[int, str]] = set()
+
+
+def _close_with_a_child() -> None:
+    """Have this process close at its end also if it is a child of `multiprocessing`: those skip `atexit`."""
+    for name in _WITH_CHILDREN:
+        util = sys.modules.get(name)  # whoever is such a child has imported it
+        if util is not None and (os.getpid(), name) not in _closes_with:
+            _closes_with.add((os.getpid(), name))
+            util.Finalize(None, close_all, exitpriority=_AFTER_ALL_OTHERS)
 
 
 _held_for_fork: list[Worker] = []
