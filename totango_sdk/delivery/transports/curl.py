@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 # A socket tells that it has changed, once; what it waits for is libcurl's business. What no socket of ours tells
 # (a name that was looked up, an answer longer than one read) is seen by looking again: soon, then less often.
 _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
-# Each look asks every connection. Of many, a few that are ready can wait for some more to be.
-_MANY, _FEW_OF_MANY = 32, 8
-_GATHER_SECONDS = 0.0005
 
 
 class CurlTransport:
@@ -70,10 +67,7 @@ class CurlTransport:
     def _wait(self, seconds: float) -> bool:
         """Wait until there may be something for libcurl to do; `True` if woken."""
         due = self._multi.timeout()
-        changed, woken = self._bell.wait(self._multi, seconds if due < 0 else min(seconds, due / 1000))
-        if changed and not woken and len(self._busy) > _MANY and changed * _FEW_OF_MANY < len(self._busy):
-            time.sleep(_GATHER_SECONDS)
-        return woken
+        return self._bell.wait(self._multi, seconds if due < 0 else min(seconds, due / 1000))
 
     def wake(self) -> None:
         """Make a `poll` that waits return."""
@@ -168,15 +162,14 @@ class _EpollBell:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
         return int(pycurl.SOCKOPT_OK)
 
-    def wait(self, _: pycurl.CurlMulti, seconds: float) -> tuple[int, bool]:
-        """Return how many connections have changed, and whether another thread rang."""
-        ready = self._epoll.poll(seconds)
-        woken = any(fd == self._wake_fd for fd, _ in ready)
+    def wait(self, _: pycurl.CurlMulti, seconds: float) -> bool:
+        """Wait for a ring; `True` if it was another thread's."""
+        woken = any(fd == self._wake_fd for fd, _ in self._epoll.poll(seconds))
         if woken:
             with contextlib.suppress(BlockingIOError):
                 while len(os.read(self._wake_fd, 4096)) == 4096:
                     pass
-        return len(ready), woken
+        return woken
 
     def ring(self) -> None:
         with contextlib.suppress(OSError):  # full: it rings already; or closed
@@ -196,10 +189,11 @@ class _PlainBell:  # pragma: no cover - macOS
     def opened(self, _fd: int, _: int) -> int:
         return int(pycurl.SOCKOPT_OK)
 
-    def wait(self, multi: pycurl.CurlMulti, seconds: float) -> tuple[int, bool]:
-        changed = 0 if self._rang else max(0, multi.select(seconds))
+    def wait(self, multi: pycurl.CurlMulti, seconds: float) -> bool:
+        if not self._rang:
+            multi.select(seconds)
         woken, self._rang = self._rang, False
-        return changed, woken
+        return woken
 
     def ring(self) -> None:
         self._rang = True
