@@ -30,7 +30,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.arrived(self.path, body, self.headers.get("Content-Type", ""))
         word = body.decode("latin-1").partition("&")[0]
-        if word == "close":
+        if word in ("close", "half"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n" if word == "half" else b"")
             self.close_connection = True
         elif word == "mute":
             self.server.released.wait(_PATIENCE_SECONDS)
@@ -160,6 +161,9 @@ def _checks_failures(transport: Transport, _: _Server) -> None:
     (answer,) = _answers(transport, 1)
     assert answer.status is None, f"a connection closed without an answer came back as {answer.status!r}"
     assert answer.error, "a connection closed without an answer came back without an error in words"
+    transport.submit(3, b"half")
+    (answer,) = _answers(transport, 1)
+    assert answer.status is None, f"an answer that broke off came back as {answer.status!r}"
     started = time.monotonic()
     transport.submit(2, b"mute")
     (answer,) = _answers(transport, 1)

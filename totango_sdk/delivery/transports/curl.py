@@ -126,12 +126,25 @@ class CurlTransport:
         status = int(easy.getinfo(pycurl.RESPONSE_CODE))
         self._multi.remove_handle(easy)
         self._idle.append((easy, headers))
+        if error is None and not _is_whole(headers):
+            error = "the answer broke off within its headers"
         if error is not None and not (status and error.startswith(_TOO_LARGE)):
             return Answer(ticket, None, error=error)
         return Answer(ticket, status) if status == 200 else Answer(ticket, status, _parsed(headers))
 
 
+_BLANK = (b"\r\n", b"\n")
 _TOO_LARGE = f"libcurl {pycurl.E_FILESIZE_EXCEEDED}:"
+
+
+def _is_whole(lines: list[bytes]) -> bool:
+    """Whether the head of the last answer has an end: libcurl says nothing of a connection that is closed within it."""
+    if lines and lines[-1] in _BLANK:
+        return True
+    ended = False
+    for line in lines:  # behind the end there may be trailers, and behind that of an interim answer the real one
+        ended = line in _BLANK or (ended and not line.startswith(b"HTTP/"))
+    return ended
 
 
 def _parsed(lines: list[bytes]) -> Mapping[str, str]:
