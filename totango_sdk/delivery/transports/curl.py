@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # A socket tells that it has changed, once; what it waits for is libcurl's business. What no socket of ours tells
 # (a name that was looked up, an answer longer than one read) is seen by looking again: soon, then less often.
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.001, 0.05
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.01, 0.1
 
 
 class CurlTransport:
