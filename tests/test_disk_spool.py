@@ -362,6 +362,21 @@ def test_at_its_quota_put_is_refused_and_after_deliveries_there_is_room(tmp_path
     spool.close()
 
 
+def test_at_its_quota_every_event_can_still_become_a_dead_letter(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=SMALL, quota_bytes=256 << 10)
+    with pytest.raises(SpoolFull):
+        fill(spool, 5000, lanes=40)
+    accepted = spool.counts().accepted
+    while leased := spool.lease(16, NOW):
+        bury(spool, leased)
+    check_counts(spool)
+    assert spool.counts().dead == len(list(spool.letters())) == accepted > 500
+    with pytest.raises(SpoolFull, match="raise the quota"):
+        fill(spool, 1000, name="more ")  # the quota holds for what is new
+    assert drain(spool)
+    spool.close()
+
+
 def test_a_full_spool_is_not_looked_at_with_each_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(intake.time, "monotonic", lambda: clock[0])

@@ -36,7 +36,7 @@ class DiskSpool(Intake):
 
     `durability` is `process` (what `put` accepted survives `kill -9`) or `power` (it survives a
     power cut; `put` waits for the disk, together with other threads). Beyond `quota_bytes` on disk
-    for one process, `put` raises `SpoolFull`.
+    for one process, `put` raises `SpoolFull`; of what is there, dead letters may take as much again.
     """
 
     durable = True

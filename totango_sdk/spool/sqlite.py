@@ -69,6 +69,7 @@ class Database:
     def __init__(self, path: str, owner: Owner, *, durability: str, quota_bytes: int) -> None:
         """Open the file. Raises `SpoolCorrupt` if it is damaged, and `SpoolForeign`."""
         self.path = path
+        self._most_pages = max(quota_bytes // PAGE_BYTES, 16)
         _check_version(path)
         with _translated(path), os_translated(path):
             status = os.stat(path)
@@ -76,7 +77,7 @@ class Database:
             self._db = _connect(path, own_locks=self.key not in _inherited)
         try:
             with _translated(path):
-                self._prepare(durability, quota_bytes)
+                self._prepare(durability)
                 self._check(owner)
             self.waiting = self._count("events")
             self.dead = self._count("dead")
@@ -84,7 +85,7 @@ class Database:
             self.close(remove=False)
             raise
 
-    def _prepare(self, durability: str, quota_bytes: int) -> None:
+    def _prepare(self, durability: str) -> None:
         for pragma in (
             "locking_mode=EXCLUSIVE",  # before the first look at the file, or SQLite makes an index of the log
             f"page_size={PAGE_BYTES}",
@@ -92,7 +93,7 @@ class Database:
             f"synchronous={'FULL' if durability == 'power' else 'NORMAL'}",
             "wal_autocheckpoint=0",
             f"cache_size=-{_CACHE_KIB}",
-            f"max_page_count={max(quota_bytes // PAGE_BYTES, 16)}",
+            f"max_page_count={self._most_pages}",
         ):
             self._db.execute(f"PRAGMA {pragma}")
 
@@ -213,6 +214,18 @@ class Database:
 
     def bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
         """Move an event to the dead: id, body, reason, attempts, accepted at, dead at. Raises `SpoolFull`."""
+        try:
+            self._bury(row)
+        except SpoolFull:
+            # It takes the place of an event, but not on the same page. Where every lane begins with an event that was
+            # refused, a quota that held here too would never have room again.
+            self._db.execute(f"PRAGMA max_page_count={2 * self._most_pages}")
+            try:
+                self._bury(row)
+            finally:
+                self._db.execute(f"PRAGMA max_page_count={self._most_pages}")
+
+    def _bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
         event_id, body = row[:2]
         with self._transaction():
             gone = self._changes("DELETE FROM events WHERE id=?", [(event_id,)])
