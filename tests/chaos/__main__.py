@@ -55,7 +55,7 @@ def plan(*, quick: bool) -> Iterator[tuple[str, Run]]:
     yield "paths", paths.link_in_place_of_a_file
     yield "endpoints", lambda _: paths.refused_endpoints()
     yield "endpoints", _redirects
-    yield "crowd", partial(crowd.crowded, each=50 if quick else 100)
+    yield "crowd", partial(crowd.crowded, each=20 if quick else 100)
 
 
 def _forks() -> Iterator[tuple[str, Run]]:

@@ -38,4 +38,4 @@ def test_a_redirect_is_not_followed(tmp_path, status, transport):
 
 
 def test_two_hundred_busy_threads_stay_within_bounds(tmp_path):
-    crowd.crowded(tmp_path, each=50).check()
+    crowd.crowded(tmp_path, each=20).check()
