@@ -209,7 +209,7 @@ class Database:
     def strike(self, ids: Sequence[int]) -> None:
         """Delete events that were delivered. Raises `SpoolFull` where the disk has no room even for that."""
         with self._transaction():
-            gone = self._changes("DELETE FROM events WHERE id=?", ((event_id,) for event_id in ids))
+            gone = self._changes("DELETE FROM events WHERE id BETWEEN ? AND ?", _runs(ids))
         self.waiting -= gone
 
     def bury(self, row: tuple[int, bytes | None, str, int, float, float]) -> None:
@@ -288,6 +288,19 @@ class Database:
         """Return what a forked child must never touch, not even to close it; the file is its parent's."""
         _inherited.add(self.key)
         return self._db
+
+
+def _runs(ids: Iterable[int]) -> list[list[int]]:
+    """Return the first and the last of each run of ids without a gap: events are delivered nearly in their order."""
+    runs: list[list[int]] = []
+    last = None
+    for each in sorted(ids):
+        if last is not None and each == last + 1:
+            runs[-1][1] = each
+        else:
+            runs.append([each, each])
+        last = each
+    return runs
 
 
 def make_draft(path: str, owner: Owner, events: Iterable[Record] = (), letters: Sequence[tuple[Any, ...]] = ()) -> None:
