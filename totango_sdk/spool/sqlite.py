@@ -165,7 +165,7 @@ class Database:
         self.waiting += added
         self.dead += added_dead
 
-    def _changes(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+    def _changes(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run a statement for each row, and return how many rows of the table it has changed."""
         before = self._db.total_changes
         self._db.executemany(statement, rows)
