@@ -79,14 +79,17 @@ class Sender:
         if free <= 0:
             return
         failed = []
-        for event in self._spool.lease(free, now):
-            self._out[event.id] = event
-            if self._rate is not None:
-                self._rate.spend()
+        leased = self._spool.lease(free, now)
+        if self._rate is not None:
+            self._rate.spend(len(leased))
+        submit, suffix = self._transport.submit, self._suffix
+        for event in leased:
+            event_id = event.id
+            self._out[event_id] = event
             try:
-                self._transport.submit(event.id, event.body + self._suffix)
+                submit(event_id, event.body + suffix)
             except Exception as error:
-                failed.append(Answer(event.id, None, error=f"the transport raised {shown(error)}"))
+                failed.append(Answer(event_id, None, error=f"the transport raised {shown(error)}"))
         if failed:
             self._settle(failed, now)
 
@@ -129,6 +132,10 @@ class Sender:
             event = self._answered(answer)
             if event is None:
                 tell_once("unknown answer", f"the transport gave {shown(answer)}, which answers nothing under way")
+                continue
+            if type(answer) is Answer and answer.status == 200:  # what `judge` says of nearly every one
+                self._breaker.succeeded()
+                outcomes.append(Outcome(event, "delivered"))
                 continue
             outcome = self._outcome(event, answer, now, wall)
             if outcome.verdict == "dead":
@@ -202,8 +209,8 @@ class _Rate:
         self._at = now
         return int(self._tokens)
 
-    def spend(self) -> None:
-        self._tokens -= 1
+    def spend(self, requests: int) -> None:
+        self._tokens -= requests
 
     def next_at(self, now: float) -> float:
         """When at least one may go."""

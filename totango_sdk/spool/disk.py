@@ -55,40 +55,47 @@ class DiskSpool(Intake):
 
     def _read(self, taken: list[tuple[int, Lane]]) -> list[Leased]:
         """Return what was taken from the lanes; what is damaged becomes a dead letter."""
-        ids = [event_id for event_id, _ in taken]
         try:
-            found = self._find(ids)
+            found = self._find(taken)
         except BaseException:
             self._lanes.untake(taken)
             raise
-        self._out.update(ids)
+        self._out.update([event_id for event_id, _ in taken])
         leased = []
-        for event_id, lane in taken:
-            if event_id in found:
-                body, accepted_at = found[event_id]
+        for (event_id, lane), known in zip(taken, found, strict=True):
+            if known is not None:
+                body, accepted_at = known
                 leased.append(Leased(event_id, lane.name, body, lane.attempts, accepted_at))
             else:
                 tell_once("damaged", f"event {event_id:x} was {_DAMAGED}", level="error")
                 self._bury(Leased(event_id, lane.name, b"", lane.attempts, time.time()), None, _DAMAGED)
         return leased
 
-    def _find(self, ids: list[int]) -> dict[int, tuple[bytes, float]]:
-        """Return what can be found of these events."""
-        found: dict[int, tuple[bytes, float]] = {}
+    def _find(self, taken: list[tuple[int, Lane]]) -> list[tuple[bytes, float] | None]:
+        """Return the body and the time of acceptance of each of these events that can be found."""
+        kept, ahead = self._kept, self._ahead
         with self._memory:
             journal = self._opened()
-            for event_id in ids:
-                known = self._kept.pop(event_id, None) or self._ahead.pop(event_id, None)
-                if known is not None:
-                    found[event_id] = known
-                elif event_id not in self._home and (record := journal.read(event_id)) is not None:
-                    found[event_id] = record.body, record.accepted_at
-        if len(found) < len(ids):
-            with self._disk:
-                for store in self._stores():
-                    theirs = [each for each in ids if each not in found and self._home.get(each, self._own) is store]
-                    if theirs:
-                        found.update(store.fetch(theirs))
+            found = [kept.pop(event_id, None) or ahead.pop(event_id, None) for event_id, _ in taken]
+            missing = [at for at, known in enumerate(found) if known is None]
+            for at in missing:
+                event_id = taken[at][0]
+                if event_id not in self._home and (record := journal.read(event_id)) is not None:
+                    found[at] = record.body, record.accepted_at
+        missing = [at for at in missing if found[at] is None]
+        if missing:
+            stored = self._fetch([taken[at][0] for at in missing])
+            for at in missing:
+                found[at] = stored.get(taken[at][0])
+        return found
+
+    def _fetch(self, ids: list[int]) -> dict[int, tuple[bytes, float]]:
+        found: dict[int, tuple[bytes, float]] = {}
+        with self._disk:
+            for store in self._stores():
+                theirs = [each for each in ids if self._home.get(each, self._own) is store]
+                if theirs:
+                    found.update(store.fetch(theirs))
         return found
 
     def _pull(self, want: int) -> None:

@@ -117,30 +117,36 @@ class CurlTransport:
         left = 1
         while left:
             left, done, failed = self._multi.info_read()
-            answers += [self._answer(easy, None) for easy in done]
-            answers += [self._answer(easy, f"libcurl {code}: {text}") for easy, code, text in failed]
+            for easy in done:
+                ticket, headers, status = self._free(easy)
+                if status == 200 and headers and headers[-1] in _BLANK:  # nearly every one
+                    answers.append(Answer(ticket, 200))
+                elif _is_whole(headers):
+                    answers.append(Answer(ticket, status, _parsed(headers)))
+                else:
+                    answers.append(Answer(ticket, None, error="the answer broke off within its headers"))
+            for easy, code, text in failed:
+                ticket, headers, status = self._free(easy)
+                if status and code == pycurl.E_FILESIZE_EXCEEDED:
+                    answers.append(Answer(ticket, status, _parsed(headers)))
+                else:
+                    answers.append(Answer(ticket, None, error=f"libcurl {code}: {text}"))
         return answers
 
-    def _answer(self, easy: pycurl.Curl, error: str | None) -> Answer:
+    def _free(self, easy: pycurl.Curl) -> tuple[int, list[bytes], int]:
+        """Take a handle back that is done; return its ticket, the lines of its headers and its status."""
         ticket, headers = self._busy.pop(easy)
-        status = int(easy.getinfo(pycurl.RESPONSE_CODE))
+        status: int = easy.getinfo(pycurl.RESPONSE_CODE)
         self._multi.remove_handle(easy)
         self._idle.append((easy, headers))
-        if error is None and not _is_whole(headers):
-            error = "the answer broke off within its headers"
-        if error is not None and not (status and error.startswith(_TOO_LARGE)):
-            return Answer(ticket, None, error=error)
-        return Answer(ticket, status) if status == 200 else Answer(ticket, status, _parsed(headers))
+        return ticket, headers, status
 
 
 _BLANK = (b"\r\n", b"\n")
-_TOO_LARGE = f"libcurl {pycurl.E_FILESIZE_EXCEEDED}:"
 
 
 def _is_whole(lines: list[bytes]) -> bool:
     """Whether the head of the last answer has an end: libcurl says nothing of a connection that is closed within it."""
-    if lines and lines[-1] in _BLANK:
-        return True
     ended = False
     for line in lines:  # behind the end there may be trailers, and behind that of an interim answer the real one
         ended = line in _BLANK or (ended and not line.startswith(b"HTTP/"))
