@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.book import MISSING, Book, number
 from benchmarks.measures import DURABLE
 from benchmarks.peers import PEERS
+from benchmarks.settings import STORED
 
 BATCHING = [key for key, peer in PEERS.items() if peer.batches]
 BARE_HTTPX = ["bare-httpx-16", "bare-httpx-own-16"]
@@ -93,7 +94,7 @@ def _tracking(book: Book) -> Iterator[Goal]:
 
 def _delivering(book: Book) -> Iterator[Goal]:
     live = book.median("deliver_0", "ours-curl-32", "rate")
-    stored = book.median("backlog", "curl-medium-32", "rate")
+    stored = book.median("deliver_0", STORED, "rate")
     bare = _times(_best(book, "deliver_0", BARE_CURL), 0.5)
     many = _times(book.median("deliver_0", "totango", "rate"), 25)
     yield _over("curl, 0 ms: more than every batching peer", live, _best(book, "deliver_0", BATCHING), "/s")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import SCRATCH, Result, Sink, Worker, run_worker, running_sink, scratch_directory
@@ -130,12 +131,40 @@ def _deliver(row: Delivery, s: Settings, delay_ms: int, events: int) -> Result:
 
 
 def delivery(s: Settings, delay_ms: int) -> Group:
-    runs: Runs = {}
-    for row in DELIVERIES:
-        events = row.events(delay_ms)
-        if events:
-            runs[row.key] = lambda row=row, events=events: _deliver(row, s, delay_ms, events)  # type: ignore[misc]
-    return in_turn(f"delivery, {delay_ms} ms", s.rounds, runs)
+    with running_sink(delay_ms) as sink, scratch_directory() as directory:
+        runs: Runs = {}
+        for row in DELIVERIES:
+            events = row.events(delay_ms)
+            if events and row.measure == "drain":
+                runs[row.key] = _drained(row, sink, directory, s, delay_ms, events)
+            elif events:
+                runs[row.key] = lambda row=row, events=events: _deliver(row, s, delay_ms, events)  # type: ignore[misc]
+        return in_turn(f"delivery, {delay_ms} ms", s.rounds, runs)
+
+
+def _drained(
+    row: Delivery, sink: Sink, directory: Path, s: Settings, delay_ms: int, events: int
+) -> Callable[[], Result]:
+    """From the spool to the collector alone, in turn with all that track as well; the spool is filled once."""
+    count = s.count(events)
+    source, _ = _fill(sink, directory, count, s)
+    client = {"max_connections": row.connections, **OURS[row.transport]}
+    options = {**_where(sink, s), "count": count, "client": client, "spool": str(directory / "copy")}
+    return lambda: _drain(sink, source, delay_ms, options)
+
+
+def _where(sink: Sink, s: Settings) -> Result:
+    return {"url": sink.url, "port": sink.port, "limit": s.limit}
+
+
+def _fill(sink: Sink, directory: Path, count: int, s: Settings) -> tuple[Path, Result]:
+    """Fill a spool while the collector is mute; gives where it is."""
+    print(f"filling {count:,}", file=sys.stderr, flush=True)
+    sink.mode("hang")
+    spool = directory / f"full-{count}"
+    spool.mkdir(mode=0o700)
+    options = {"spool": str(spool), "count": count, "client": {"timeout": 3600.0}}
+    return spool, run_worker("fill", "ours", **_where(sink, s), **options)
 
 
 def backlog_cells(s: Settings) -> dict[str, tuple[int, int, dict[str, Any]]]:
@@ -143,7 +172,6 @@ def backlog_cells(s: Settings) -> dict[str, tuple[int, int, dict[str, Any]]]:
     curl = {**OURS["curl"], "max_connections": 16}
     sizes = dict(zip(("small", "medium", "large"), s.backlogs, strict=False))
     cells: dict[str, tuple[int, int, dict[str, Any]]] = {f"curl-{size}": (n, 0, curl) for size, n in sizes.items()}
-    cells["curl-medium-32"] = (sizes["medium"], 0, {**curl, "max_connections": 32})
     cells["curl-256-at-20"] = (sizes["medium"], 20, {**curl, "max_connections": 256})
     cells["httpx-small"] = (sizes["small"], 0, {**OURS["httpx"], "max_connections": 16})
     return cells
@@ -152,26 +180,18 @@ def backlog_cells(s: Settings) -> dict[str, tuple[int, int, dict[str, Any]]]:
 def backlog(s: Settings) -> Group:
     """Spools are filled once for each size, while the collector is mute; each run delivers a copy of one."""
     with running_sink() as sink, scratch_directory() as directory:
-        where = {"url": sink.url, "port": sink.port, "limit": s.limit}
-        sink.mode("hang")
-        filled: Group = {}
-        for count in s.backlogs:
-            print(f"backlog: filling {count:,}", file=sys.stderr, flush=True)
-            spool = directory / f"full-{count}"
-            options = {"spool": str(spool), "count": count, "client": {"timeout": 3600.0}}
-            spool.mkdir(mode=0o700)
-            filled[f"fill-{count}"] = [run_worker("fill", "ours", **where, **options)]
+        filled: Group = {f"fill-{count}": [_fill(sink, directory, count, s)[1]] for count in s.backlogs}
         runs: Runs = {}
         for key, (count, delay_ms, client) in backlog_cells(s).items():
             source = directory / f"full-{count}"
-            options = {**where, "count": count, "client": client, "spool": str(directory / "copy")}
+            options = {**_where(sink, s), "count": count, "client": client, "spool": str(directory / "copy")}
             runs[key] = lambda source=source, delay_ms=delay_ms, options=options: _drain(  # type: ignore[misc]
                 sink, source, delay_ms, options
             )
         return {**filled, **in_turn("backlog", s.rounds, runs)}
 
 
-def _drain(sink: Sink, source: Any, delay_ms: int, options: dict[str, Any]) -> Result:
+def _drain(sink: Sink, source: Path, delay_ms: int, options: dict[str, Any]) -> Result:
     sink.reset()
     sink.delay(delay_ms)
     shutil.copytree(source, options["spool"])

@@ -77,10 +77,13 @@ def _bare(sender: str, label: str, connections: int, at_0: int | None, at_20: in
     return Delivery(f"bare-{sender}-{connections}", label, "send", sender, at_0, at_20, connections)
 
 
+STORED = "stored-curl-32"
+
 # Sizes for a run of one to two seconds each.
 DELIVERIES = [
     _ours("curl", 16, 20_000, 1_500),
     _ours("curl", 32, 20_000, 3_000),
+    Delivery(STORED, "totango_sdk, curl, 32 connections, from a full spool", "drain", "ours", 20_000, None, 32, "curl"),
     _ours("curl", 64, None, 5_000),
     _ours("curl", 256, None, 15_000),
     _ours("curl", 512, None, 30_000),
