@@ -36,7 +36,7 @@ class Lanes:
         self._ready: deque[Lane] = deque()
         self._waiting: list[tuple[float, int, Lane]] = []
         self._tie = count()
-        self._spare: list[Lane] = []  # to make one takes as long as all else that is done for an event
+        self._spare: list[Lane] = []  # emptied ones, to be used again
         self._tried: dict[int, tuple[int, float]] = {}  # attempts and due time of those that were withdrawn
         self.waiting_ids = 0
         self.out = 0
