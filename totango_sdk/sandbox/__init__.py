@@ -11,12 +11,15 @@ try:
     import starlette as _starlette  # noqa: F401
     import uvicorn as _uvicorn  # noqa: F401
 except ModuleNotFoundError as missing:
-    msg = f"the sandbox needs {missing.name}, which comes with it: pip install 'totango-sdk[sandbox]'"
+    msg = (
+        f"the sandbox needs {missing.name}, which comes with it: pip install 'totango-sdk[sandbox]'"
+    )
     raise ImportError(msg) from missing
 
 from .app import create_app
 from .faults import Faults
+from .report import Report
 from .server import Sandbox, running, serve
 from .store import Store
 
-__all__ = ["Faults", "Sandbox", "Store", "create_app", "running", "serve"]
+__all__ = ["Faults", "Report", "Sandbox", "Store", "create_app", "running", "serve"]

@@ -12,10 +12,10 @@ from starlette.routing import Route
 
 from .api import Api
 from .browser import browser_routes
-from .collector import Collector
 from .faults import FaultSwitch
 from .guard import HostGuard, TokenGuard
 from .page import Pages
+from .pixel import Pixel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -34,11 +34,16 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 # What any page and any client may ask for: to send events is what they are for.
-OPEN_PATHS = ("/pixel.gif", "/pixel.gif/", "/collector.js")
+ENDPOINT_PATHS = ("/pixel.gif", "/pixel.gif/")
+OPEN_PATHS = (*ENDPOINT_PATHS, "/collector.js")
 
 
 def create_app(
-    store: Store, *, hosts: Collection[str] = (), token: str | None = None, faults: FaultSwitch | None = None
+    store: Store,
+    *,
+    hosts: Collection[str] = (),
+    token: str | None = None,
+    faults: FaultSwitch | None = None,
 ) -> Starlette:
     """Return the sandbox as an ASGI application that keeps what it gets in `store`.
 
@@ -47,15 +52,18 @@ def create_app(
     Closing the store is the caller's.
     """
     faults = faults or FaultSwitch()
-    collector, api, pages = Collector(store, faults), Api(store, faults, _HEADERS), Pages(store, _HEADERS)
+    pixel = Pixel(store, faults)
+    api, pages = Api(store, faults, _HEADERS), Pages(store, _HEADERS)
     guard = (
-        Middleware(HostGuard, hosts=hosts) if token is None else Middleware(TokenGuard, token=token, open=OPEN_PATHS)
+        Middleware(HostGuard, hosts=hosts, endpoints=ENDPOINT_PATHS)
+        if token is None
+        else Middleware(TokenGuard, token=token, open=OPEN_PATHS)
     )
     app = Starlette(
         routes=[
-            Route("/pixel.gif/", collector, methods=["GET", "POST"]),
-            Route("/pixel.gif", collector, methods=["GET", "POST"]),
-            Route("/", collector, methods=["POST"]),
+            Route("/pixel.gif/", pixel, methods=["GET", "POST"]),
+            Route("/pixel.gif", pixel, methods=["GET", "POST"]),
+            Route("/", pixel, methods=["POST"]),
             *api.routes(),
             *browser_routes(_HEADERS),
             *pages.routes(),
@@ -65,7 +73,7 @@ def create_app(
         lifespan=_flush_at_end,
     )
     app.router.redirect_slashes = False
-    app.state.store = store
+    app.state.store, app.state.pixel = store, pixel
     return app
 
 

@@ -1,4 +1,6 @@
-"""Faults on demand: how the endpoint misbehaves while somebody tests what their integration makes of it."""
+"""Faults on demand: how the endpoint misbehaves while somebody tests what their integration makes
+of it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from ..errors import OptionsError, shown
+from ..errors import OptionsError
+from ..show import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,32 +26,32 @@ _MOST_DELAY = 600.0
 _MOST_SECONDS = 86_400.0
 
 
-def _wrong(name: str, value: object, expected: str, example: str) -> OptionsError:
-    return OptionsError(f"{name}={shown(value)} is wrong: {expected}, such as {name}={example}")
-
-
 def _number(most: float, example: str) -> Any:
     def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= most:  # type: ignore[operator]
-            raise _wrong(field.name, value, f"it is a number from 0 to {most:g}", example)
+            raise OptionsError.of(field.name, value, f"it is a number from 0 to {most:g}", example)
 
     return check
 
 
 def _mode(_: object, field: attrs.Attribute[Any], value: object) -> None:
     if value not in MODES:
-        raise _wrong(field.name, value, f"it is one of {', '.join(MODES)}", "status")
+        raise OptionsError.of(field.name, value, f"it is one of {', '.join(MODES)}", "status")
 
 
 def _as_whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value  # JSON knows one kind of number
+    return (
+        int(value) if isinstance(value, float) and value.is_integer() else value
+    )  # JSON knows one kind of number
 
 
 def _status(_: object, field: attrs.Attribute[Any], value: object) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not _LEAST_STATUS <= value <= _MOST_STATUS:  # type: ignore[operator]
-        raise _wrong(field.name, value, f"it is a whole number from {_LEAST_STATUS} to {_MOST_STATUS}", "503")
+        raise OptionsError.of(
+            field.name, value, f"it is a whole number from {_LEAST_STATUS} to {_MOST_STATUS}", "503"
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +72,9 @@ class Faults:
     )
     delay: float = attrs.field(default=0.0, validator=_number(_MOST_DELAY, "0.5"))
     share: float = attrs.field(default=1.0, validator=_number(1.0, "0.1"))
-    seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_number(_MOST_SECONDS, "30")))
+    seconds: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_number(_MOST_SECONDS, "30"))
+    )
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Faults:
@@ -91,7 +96,9 @@ class FaultSwitch:
     """What is set now. May be used by many threads."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, chance: Callable[[], float] = random.random
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._chance = chance
@@ -112,7 +119,11 @@ class FaultSwitch:
             left = self._until - self._clock()
             if left <= 0:
                 self._faults, self._until = Faults(), math.inf
-            return self._faults if left == math.inf or left <= 0 else attrs.evolve(self._faults, seconds=left)
+            return (
+                self._faults
+                if left == math.inf or left <= 0
+                else attrs.evolve(self._faults, seconds=left)
+            )
 
     def draw(self) -> Faults | None:
         """Return what happens to one request; `None` for nearly every one: nothing."""

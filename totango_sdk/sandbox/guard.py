@@ -7,13 +7,15 @@ write to it (cross-site request forgery).
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from functools import lru_cache
 from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
+
+from ..endpoint import is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,42 +24,46 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _COOKIE = "totango_sandbox"
+_TOTANGO = re.compile(r"sdr(?:-[a-z0-9]+)?\.totango\.com")
 _SAME_SITE = ("same-origin", "none", "")
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a host name or an address means this machine."""
-    name = name.removeprefix("[").removesuffix("]")
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 class HostGuard:
-    """Answers 400 unless the Host header names this machine, or is one of `hosts`."""
+    """Answers 400 unless the Host header names this machine, or is one of `hosts`.
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+    On the paths `endpoints` alone, the names of Totango's own endpoints are taken too: a client
+    with a built-in host can be pointed here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str] = (), endpoints: Collection[str] = ()
+    ) -> None:
         self._app = app
+        self._endpoints = frozenset(endpoints)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._allowed = lru_cache(maxsize=64)(self._is_allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._allowed(_host(scope)):
+        if scope["type"] != "http" or self._takes(scope):
             await self._app(scope, receive, send)
             return
         message = "this sandbox answers only to names of its own machine: use http://127.0.0.1 or http://localhost\n"
         await PlainTextResponse(message, 400)(scope, receive, send)
 
+    def _takes(self, scope: Scope) -> bool:
+        host = _host(scope)
+        if self._allowed(host):
+            return True
+        return scope["path"] in self._endpoints and is_totango(host.decode("latin-1"))
+
     def _is_allowed(self, host: bytes) -> bool:
         name = _without_port(host.decode("latin-1").lower())
-        return is_loopback(name) or name in self._hosts
+        return is_this_machine(name) or name in self._hosts
 
 
 class TokenGuard:
-    """Lets in who knows the token: as `Authorization: Bearer TOKEN`, or by `?token=TOKEN`, which becomes a cookie.
+    """Lets in who knows the token: as `Authorization: Bearer TOKEN`, or by `?token=TOKEN`, which
+    becomes a cookie.
 
     `open` are the paths that anybody may ask for.
     """
@@ -88,6 +94,11 @@ class TokenGuard:
 
     def _is_it(self, given: str) -> bool:
         return compare_digest(given.encode(), self._token.encode())
+
+
+def is_totango(host: str) -> bool:
+    """Whether a Host header names one of Totango's endpoints: sdr.totango.com and its sisters."""
+    return bool(_TOTANGO.fullmatch(_without_port(host.lower())))
 
 
 def _host(scope: Scope) -> bytes:

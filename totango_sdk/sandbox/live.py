@@ -23,7 +23,9 @@ _PING_SECONDS = 15.0
 _ROWS_AT_ONCE = 1000
 
 
-async def stream(request: Request, store: Store, faults: FaultSwitch, after: int) -> AsyncIterator[str]:
+async def stream(
+    request: Request, store: Store, faults: FaultSwitch, after: int
+) -> AsyncIterator[str]:
     """Yield the latest rows behind `after`, and then what comes, until the client leaves.
 
     A page that is too slow for what comes is told how many rows it has missed.
@@ -57,10 +59,13 @@ async def stream(request: Request, store: Store, faults: FaultSwitch, after: int
 
 def _state(store: Store, faults: FaultSwitch) -> str:
     with store.views() as views:
-        totals = views.totals(store.lost)
+        totals, tabs = views.totals(store.lost), views.tabs()
     now = faults.now
     seconds = None if now.seconds is None else round(now.seconds)
-    return _message("state", {"totals": totals, "faults": {**attrs.asdict(now), "seconds": seconds}})
+    return _message(
+        "state",
+        {"totals": totals, "tabs": tabs, "faults": {**attrs.asdict(now), "seconds": seconds}},
+    )
 
 
 def _message(event: str, data: Any, number: int | None = None) -> str:

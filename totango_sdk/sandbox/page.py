@@ -10,9 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from . import binding, insight
+from . import binding
+from .accounts import account_details, account_tree
 from .api import whole
+from .event import event_copies, event_details
 from .faults import MODES
+from .users import user_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +69,9 @@ class Pages:
         """Return a style or a script."""
         found = self._files.get(request.path_params["name"])
         if found is None:
-            raise HTTPException(404, f"there is no such file; there are {', '.join(sorted(self._files))}")
+            raise HTTPException(
+                404, f"there is no such file; there are {', '.join(sorted(self._files))}"
+            )
         media_type, content = found
         return Response(content, media_type=media_type, headers=self._headers)
 
@@ -76,21 +81,27 @@ class Pages:
         """Return what there is to say of one event."""
         number = whole(request.path_params["number"])
         with self._store.views() as views:
-            found = None if number is None else insight.event_details(views, number)
+            found = None if number is None else event_details(views, number)
+            if found is not None:
+                found |= event_copies(views, found, f"{request.base_url}pixel.gif/")
         if found is None:
-            raise HTTPException(404, "This event is no longer here: it was forgotten or reset, or it never was.")
+            raise HTTPException(
+                404, "This event is no longer here: it was forgotten or reset, or it never was."
+            )
         return self._render("event.html", event=found)
 
     def accounts(self, request: Request) -> Response:
         """Return accounts as a tree."""
         with self._store.views() as views:
-            found = insight.account_tree(views, _text(request), limit=_LISTED)
+            found = account_tree(views, _text(request), limit=_LISTED)
         return self._render("accounts.html", accounts=found, listed=_LISTED, text=_text(request))
 
     def account(self, request: Request) -> Response:
         """Return one account's details; its ID is in the query, where `..` and `/` mean nothing."""
         with self._store.views() as views:
-            found = insight.account_details(views, request.query_params.get("id", ""))
+            found = account_details(
+                views, request.query_params.get("id", ""), request.query_params.get("service")
+            )
         if found is None:
             raise HTTPException(404, "This account is no longer here: it was forgotten or reset.")
         return self._render("account.html", account=found)
@@ -98,17 +109,21 @@ class Pages:
     def users(self, request: Request) -> Response:
         """Return users."""
         with self._store.views() as views:
-            found = insight.user_list(views, _text(request), limit=_LISTED)
+            found = user_list(views, _text(request), limit=_LISTED)
         return self._render("users.html", users=found, listed=_LISTED, text=_text(request))
 
     def binding(self, request: Request) -> Response:
         """Return what will not join up."""
         with self._store.views() as views:
-            found = binding.findings(views)
-        return self._render("binding.html", findings=found)
+            told = binding.told(views)
+        ignored = [each for each in told if each["ignored"]]
+        left = [each for each in told if not each["ignored"]]
+        return self._render("binding.html", findings=left, ignored=ignored)
 
     def _render(self, template: str, **values: Any) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(values), headers=self._headers)
+        return HTMLResponse(
+            self._templates.get_template(template).render(values), headers=self._headers
+        )
 
 
 def _text(request: Request) -> str:

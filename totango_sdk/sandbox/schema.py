@@ -10,31 +10,42 @@ from pathlib import Path
 from ..errors import OptionsError
 
 APPLICATION_ID = 0x746F7461  # "tota": what tells our files from others
-NUMBER = 2
-TABLES = ("requests", "accounts", "users", "activities", "problems", "totals")
+NUMBER = 3
+# What a reset empties. What is to be ignored stays.
+TABLES = ("requests", "accounts", "users", "activities", "names", "problems", "totals")
 
 _SCHEMA = f"""
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, method TEXT NOT NULL, source TEXT NOT NULL,
     query TEXT NOT NULL, body TEXT NOT NULL, accepted INTEGER NOT NULL,
     account TEXT, user TEXT, activity TEXT, module TEXT, problems TEXT NOT NULL,
-    product TEXT, kind TEXT NOT NULL, severity TEXT, fault TEXT
+    product TEXT, kind TEXT NOT NULL, severity TEXT, fault TEXT,
+    service TEXT, parent TEXT, agent TEXT NOT NULL, head TEXT NOT NULL, malformed TEXT,
+    words TEXT NOT NULL
 );
 CREATE INDEX requests_of_account ON requests (account, id);
 CREATE TABLE accounts (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT, ofid TEXT, parent_id TEXT, product_id TEXT,
-    attributes TEXT NOT NULL, first_request INTEGER NOT NULL, last_request INTEGER NOT NULL
+    number INTEGER PRIMARY KEY, service TEXT NOT NULL, id TEXT NOT NULL, name TEXT, ofid TEXT,
+    parent_id TEXT, product_id TEXT, attributes TEXT NOT NULL,
+    first_request INTEGER NOT NULL, last_request INTEGER NOT NULL, UNIQUE (service, id)
 );
 CREATE TABLE users (
-    account TEXT NOT NULL, id TEXT NOT NULL, attributes TEXT NOT NULL,
-    first_request INTEGER NOT NULL, last_request INTEGER NOT NULL, PRIMARY KEY (account, id)
+    service TEXT NOT NULL, account TEXT NOT NULL, id TEXT NOT NULL, attributes TEXT NOT NULL,
+    first_request INTEGER NOT NULL, last_request INTEGER NOT NULL, PRIMARY KEY (service, account, id)
 ) WITHOUT ROWID;
+CREATE INDEX users_by_id ON users (service, id);
 CREATE TABLE activities (
-    module TEXT NOT NULL, activity TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (module, activity)
+    service TEXT NOT NULL, module TEXT NOT NULL, activity TEXT NOT NULL, count INTEGER NOT NULL,
+    last_request INTEGER NOT NULL, PRIMARY KEY (service, module, activity)
 ) WITHOUT ROWID;
+CREATE TABLE names (
+    service TEXT NOT NULL, what TEXT NOT NULL, name TEXT NOT NULL, count INTEGER NOT NULL,
+    last_request INTEGER NOT NULL, PRIMARY KEY (service, what, name)
+) WITHOUT ROWID;
+CREATE TABLE ignored (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE problems (
-    field TEXT NOT NULL, severity TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, example TEXT NOT NULL,
-    PRIMARY KEY (field, severity, kind)
+    field TEXT NOT NULL, severity TEXT NOT NULL, rule TEXT NOT NULL, count INTEGER NOT NULL, example TEXT NOT NULL,
+    PRIMARY KEY (field, severity, rule)
 );
 CREATE TABLE totals (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
@@ -55,9 +66,7 @@ def connect(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
         _make_private(file)
         return _opened(file)
     except OSError as wrong:
-        msg = (
-            f"{_named(file)} cannot be written: {wrong.strerror}. Give a file in a directory of yours, as in {_EXAMPLE}"
-        )
+        msg = f"{_named(file)} cannot be written: {wrong.strerror}. Give a file in a directory of yours, as in {_EXAMPLE}"
     except sqlite3.Error as wrong:
         msg = f"{_named(file)} {_said(wrong)}"
     raise OptionsError(msg)
@@ -74,7 +83,9 @@ def _named(file: Path) -> str:
 def _said(wrong: sqlite3.Error) -> str:
     code = getattr(wrong, "sqlite_errorcode", None)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"is in use by another sandbox. Stop that one, or give another name, as in {_EXAMPLE}"
+        return (
+            f"is in use by another sandbox. Stop that one, or give another name, as in {_EXAMPLE}"
+        )
     if code == sqlite3.SQLITE_NOTADB:
         return f"is no sandbox database, but another program's file. {_ANOTHER}"
     return f"cannot be used: {wrong}. Give another name, as in {_EXAMPLE}"
@@ -125,7 +136,11 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     # One process at a time, and no waiting for the disk: what a power cut takes can be sent again.
-    for name, value in (("locking_mode", "EXCLUSIVE"), ("journal_mode", "WAL"), ("synchronous", "OFF")):
+    for name, value in (
+        ("locking_mode", "EXCLUSIVE"),
+        ("journal_mode", "WAL"),
+        ("synchronous", "OFF"),
+    ):
         connection.execute(f"PRAGMA {name} = {value}").close()
     connection.execute("BEGIN EXCLUSIVE")
     if _is_empty(connection):

@@ -10,21 +10,22 @@ from collections import deque
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from . import schema
+from . import schema, sql
 from .tally import Batch
 from .views import Views
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from .arrival import Arrival, Row
+    from .ignored import IgnoreFile
 
 _NO_FILTER: Mapping[str, str] = MappingProxyType({})
 
 
-def _nothing(_: Arrival) -> None: ...
+def _nothing(_: Arrival, __: int) -> None: ...
 
 
 _log = logging.getLogger("totango_sdk.sandbox")
@@ -58,7 +59,9 @@ class Store:
         *,
         most_events: int = MOST_EVENTS,
         most_bytes: int = MOST_BYTES,
+        extra_id_characters: str = "",
     ) -> None:
+        self.extra_id_characters = extra_id_characters
         self._connection = schema.connect(path)
         self._views = Views(self._connection)
         self._lock = threading.RLock()
@@ -70,8 +73,9 @@ class Store:
         self._lost = 0
         self.resets = 0
         self.is_closing = False  # who listens to what comes should leave
-        # Called with each request that is recorded, within `record`.
-        self.on_arrival: Callable[[Arrival], None] = _nothing
+        self.ignore_file: IgnoreFile | None = None
+        # Called with each request that is recorded, and its number, within `record`.
+        self.on_arrival: Callable[[Arrival, int], None] = _nothing
 
     @property
     def lost(self) -> int:
@@ -83,8 +87,9 @@ class Store:
         with self._lock:
             self._waiting.append(arrival)
             waiting = len(self._waiting)
-            self._rows.append(arrival.row(self._next_id + waiting - 1))
-        self.on_arrival(arrival)
+            number = self._next_id + waiting - 1
+            self._rows.append(arrival.row(number))
+        self.on_arrival(arrival, number)
         return waiting
 
     def flush(self) -> None:
@@ -108,7 +113,7 @@ class Store:
         else:
             self._next_id = batch.next_id
             self._kept += len(waiting)
-            self._bytes += sum(len(arrival.query) + len(arrival.body) for arrival in waiting)
+            self._bytes += sum(arrival.size for arrival in waiting)
             if self._kept > self._most_events or self._bytes > self._most_bytes:
                 self._forget_oldest()
 
@@ -150,13 +155,21 @@ class Store:
         with self.views() as views:
             return views.summary(lost=self._lost)
 
-    def events(self, after: int = 0, limit: int = 100, filters: Mapping[str, str] = _NO_FILTER) -> list[dict[str, Any]]:
-        """Return up to `limit` (at most 1,000) requests behind the one with the id `after`, in order of arrival.
+    def events(
+        self, after: int = 0, limit: int = 100, filters: Mapping[str, str] = _NO_FILTER
+    ) -> list[dict[str, Any]]:
+        """Return up to `limit` (at most 1,000) requests behind the one with the id `after`, in
+        order of arrival.
 
-        Fewer come where they are large. `filters` are those of `views.FILTERS`.
+        Fewer come where they are large. `filters` are those of `search.FILTERS`.
         """
         with self.views() as views:
             return views.events(after, min(limit, _PAGE_AT_MOST), filters)
+
+    def requests(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        """Return up to `limit` requests behind the one with the id `after`, as they came."""
+        with self.views() as views:
+            return views.requests(after, min(limit, _PAGE_AT_MOST))
 
     def event(self, number: int) -> dict[str, Any] | None:
         """Return one request, if it is still here."""
@@ -164,14 +177,16 @@ class Store:
             return views.event(number)
 
     def accounts(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-        """Return up to `limit` (at most 1,000) accounts behind the one with the number `after`, with their users."""
+        """Return up to `limit` (at most 1,000) accounts behind the one with the number `after`,
+        with their users.
+        """
         with self.views() as views:
             return views.accounts(after, min(limit, _PAGE_AT_MOST))
 
-    def each_event(self) -> Iterator[dict[str, Any]]:
-        """Yield every request, in order of arrival."""
+    def each_event(self, filters: Mapping[str, str] = _NO_FILTER) -> Iterator[dict[str, Any]]:
+        """Yield every request that the filters leave, in order of arrival."""
         after = 0
-        while page := self.events(after, _PAGE_AT_MOST):
+        while page := self.events(after, _PAGE_AT_MOST, filters):
             yield from page
             after = page[-1]["id"]
 
@@ -182,8 +197,30 @@ class Store:
             yield from page
             after = page[-1]["number"]
 
+    def ignore(self, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Remember which findings are to be ignored, by their keys: also in `ignore_file`, if there
+        is one. A reset keeps them. Raises `OSError` if the file cannot be written.
+        """
+        with self._lock:
+            with self._connection:
+                self._connection.execute("BEGIN")
+                self._connection.executemany(sql.IGNORE, ((key,) for key in add))
+                self._connection.executemany(sql.NO_LONGER_IGNORE, ((key,) for key in remove))
+            if self.ignore_file is not None:
+                self.ignore_file.write(self._views.ignored())
+
+    def use_ignore_file(self, file: IgnoreFile) -> None:
+        """Ignore what is in the file, and keep there what is ignored from now on.
+
+        Raises `OptionsError` if it cannot be read.
+        """
+        self.ignore(add=file.read())
+        self.ignore_file = file
+
     def reset(self) -> None:
-        """Forget everything. Ids go on, so that a reader who asks for what is behind one is not fooled."""
+        """Forget everything. Ids go on, so that a reader who asks for what is behind one is not
+        fooled.
+        """
         with self._lock:
             self.flush()
             with self._connection:
@@ -205,6 +242,9 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

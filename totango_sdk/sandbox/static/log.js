@@ -3,8 +3,8 @@
 const MOST = 10000;
 const SPARE = 2000; // what is kept beyond that until it is cut, so that cutting is rare
 const AROUND = 6; // rows drawn above and below what is visible
-const [ID, TIME, ACCOUNT, PRODUCT, USER, ACTIVITY, MODULE, SOURCE, SEVERITY, KIND, FAULT, TEXT] = Array(12).keys();
-const CELLS = ["time", "mark", "activity", "module", "account", "product", "user", "source"];
+const [ID, TIME, ACCOUNT, PRODUCT, USER, ACTIVITY, MODULE, SOURCE, SEVERITY, KIND, FAULT, SERVICE, TEXT] = Array(13).keys();
+const CELLS = ["time", "mark", "activity", "module", "account", "product", "user", "source", "service"];
 const SOURCES = { sdk: "SDK", browser: "Browser" };
 const clock = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
@@ -12,8 +12,21 @@ const clock = new Intl.DateTimeFormat(undefined, {
 
 const lower = (text) => (text === null ? "" : text.toLowerCase());
 
+// The words that are looked for; what stands in quotes is one.
+const words = (text) => [...text.matchAll(/"([^"]*)"?|(\S+)/g)].map((found) => found[1] ?? found[2]).filter(Boolean);
+
+// What a filter compares with, from what its field says.
+const READ = {
+  text: (text) => words(text.toLowerCase()),
+  from: (text) => new Date(text).getTime(),
+  to: (text) => new Date(text).getTime(),
+};
+
 const CHECKS = {
-  text: (row, asked) => row[TEXT].includes(asked),
+  text: (row, asked, log) => asked.every((word) => row[TEXT].includes(word)) || log.found.has(row[ID]),
+  from: (row, asked) => !(row[TIME] < asked),
+  to: (row, asked) => !(row[TIME] >= asked),
+  service: (row, asked) => lower(row[SERVICE]).includes(asked),
   account: (row, asked) => lower(row[ACCOUNT]).includes(asked),
   user: (row, asked) => lower(row[USER]).includes(asked),
   kind: (row, asked) => row[KIND] === asked,
@@ -44,6 +57,9 @@ export class Log {
     this.shown = [];
     this.waiting = [];
     this.products = new Map();
+    this.services = new Set();
+    this.found = new Set(); // what the server found in what the log does not know: attributes, headers
+    this.given = [];
     this.asked = [];
     this.paused = false;
     this.active = null;
@@ -66,16 +82,21 @@ export class Log {
     this.rows = [];
     this.waiting = [];
     this.products.clear();
+    this.services.clear();
+    this.found.clear();
+    this.grid.classList.remove("services");
     this.problems = 0;
     this.active = null;
-    this.filter(this.asked);
+    this.filter(this.given);
   }
 
   add(rows) {
     for (const row of rows) {
       this.name(row);
-      row[TEXT] = lower([row[ACCOUNT], row[PRODUCT], row[USER], what(row), row[MODULE], row[SOURCE], row[FAULT]].join("\n"));
+      row[TEXT] = lower([row[ACCOUNT], row[PRODUCT], row[USER], what(row), row[MODULE], row[SOURCE], row[FAULT], row[SERVICE]].join("\n"));
+      if (row[SERVICE] && this.services.size < 2) this.services.add(row[SERVICE]);
     }
+    this.grid.classList.toggle("services", this.services.size > 1);
     if (this.paused) {
       this.waiting.push(...rows);
       if (this.waiting.length > MOST + SPARE) this.waiting.splice(0, this.waiting.length - MOST);
@@ -123,15 +144,40 @@ export class Log {
 
   // Show only rows that pass every [name, text] pair.
   filter(asked) {
-    this.asked = asked.map(([name, text]) => [CHECKS[name], lower(text)]);
+    this.given = asked;
+    this.found.clear();
+    this.asked = asked.map(([name, text]) => [CHECKS[name], (READ[name] ?? lower)(text)]);
     this.shown = this.rows.filter((row) => this.matches(row));
     this.grid.scrollTop = 0;
     this.draw(true);
     this.onChange();
   }
 
+  // Show these too, if the other filters let them pass.
+  foundMore(ids) {
+    const news = ids.filter((id) => !this.found.has(id) && this.indexOf(id) < 0);
+    if (!news.length) return;
+    for (const id of news) this.found.add(id);
+    this.shown = this.rows.filter((row) => this.matches(row));
+    this.draw(true);
+    this.onChange();
+  }
+
+  get oldest() { return this.rows.length ? this.rows[0][ID] : 0; }
+
+  // What is shown, the newest first, as CSV. What a spreadsheet would take for a formula has a ' before it.
+  csv() {
+    const head = ["id", "time", "account", "product", "user", "activity", "module", "source", "severity", "kind", "fault", "service"];
+    const cell = (value) => {
+      const text = String(value ?? "");
+      return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+    };
+    const lines = this.shown.toReversed().map((row) => row.slice(0, TEXT).with(TIME, new Date(row[TIME]).toISOString()));
+    return [head, ...lines].map((line) => line.map(cell).join(",")).join("\r\n");
+  }
+
   matches(row) {
-    for (const [check, text] of this.asked) if (!check(row, text)) return false;
+    for (const [check, text] of this.asked) if (!check(row, text, this)) return false;
     return true;
   }
 
@@ -223,6 +269,7 @@ export class Log {
     element.style.transform = `translateY(${index * this.height}px)`;
     const texts = [
       clock.format(row[TIME]), mark(row), what(row), row[MODULE], row[ACCOUNT], row[PRODUCT], row[USER], SOURCES[row[SOURCE]] ?? "Other",
+      row[SERVICE],
     ];
     element.cells.forEach((cell, at) => {
       const text = texts[at] ?? "";

@@ -1,7 +1,8 @@
 // The page: what comes from the server goes to the log and the header; keys, tabs and dialogs.
 
 import { Log } from "./log.js";
-import { List, copy, count, explain, load, paced } from "./parts.js";
+import { List, copy, count, load, paced } from "./parts.js";
+import { ignore, post, resending, sessions } from "./tools.js";
 
 const by = (id) => document.getElementById(id);
 const TABS = ["log", "accounts", "users", "binding"];
@@ -11,6 +12,8 @@ let totals = null;
 let tab = "log";
 let open = null; // the event in the drawer
 let skipped = 0;
+let depth = 0; // how many entries of the history the drawer has
+let started = false;
 let inForce = null;
 const filters = by("filters");
 
@@ -24,6 +27,7 @@ function told() {
   by("none-found").hidden = empty || log.shown.length > 0;
   const filtered = log.asked.length > 0;
   by("clear").hidden = !filtered;
+  by("resend-shown").hidden = !log.shown.length;
   by("found").textContent = filtered ? `${count(log.shown.length)} of ${count(log.rows.length)}` : "";
   const pause = by("pause");
   pause.setAttribute("aria-pressed", log.paused);
@@ -32,9 +36,42 @@ function told() {
   by("total-problems").parentElement.classList.toggle("bad", (totals?.problems ?? log.problems) > 0);
 }
 
+const asked = () => [...new FormData(filters)].filter(([, text]) => text !== "");
+
 function applyFilters() {
-  log.filter([...new FormData(filters)].filter(([, text]) => text !== ""));
+  log.filter(asked());
+  clearTimeout(searching);
+  if (filters.elements.text.value.trim()) searching = setTimeout(search, 250);
+  // Not at each key: on a busy machine the browser takes 100 ms and more for a new address.
+  clearTimeout(addressing);
+  addressing = setTimeout(setHash, 1000);
 }
+
+let searching = null;
+let addressing = null;
+
+// What the log itself does not know (attributes, headers, problems) the server looks through.
+const search = paced(async () => {
+  const text = filters.elements.text.value.trim();
+  if (!text || !log.rows.length) return;
+  const answer = await fetch(`found.json?after=${log.oldest - 1}&text=${encodeURIComponent(text)}`).catch(() => null);
+  if (!answer?.ok || text !== filters.elements.text.value.trim()) return;
+  log.foundMore((await answer.json()).ids);
+});
+
+function fromAddress() {
+  const said = new URLSearchParams(location.search);
+  for (const field of filters.elements) if (field.name && said.has(field.name)) field.value = said.get(field.name);
+  if ([...said.keys()].some((name) => name !== "text" && filters.elements[name])) showAllFilters(true);
+  if (!asked().length) return;
+  log.filter(asked());
+  search();
+}
+
+// As a field for a local time takes it.
+const localNow = () => new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 23);
+
+by("since-now").addEventListener("click", () => { filters.elements.from.value = localNow(); applyFilters(); });
 
 function showOnly(name, text) {
   filters.reset();
@@ -48,10 +85,12 @@ filters.addEventListener("input", applyFilters);
 filters.addEventListener("submit", (event) => { event.preventDefault(); by("grid").focus(); });
 by("clear").addEventListener("click", () => { filters.reset(); applyFilters(); by("filter-text").focus(); });
 by("pause").addEventListener("click", () => log.pause(!log.paused));
-by("more-filters").addEventListener("click", (event) => {
-  const shown = filters.classList.toggle("all");
-  event.currentTarget.setAttribute("aria-expanded", shown);
-});
+function showAllFilters(shown) {
+  filters.classList.toggle("all", shown);
+  by("more-filters").setAttribute("aria-expanded", shown);
+}
+
+by("more-filters").addEventListener("click", () => showAllFilters(!filters.classList.contains("all")));
 
 // The stream
 
@@ -84,6 +123,7 @@ function connect() {
     const was = first();
     const rows = JSON.parse(event.data);
     log.add(rows);
+    if (filters.elements.text.value) search();
     if (!was && performance.now() - started > 3000) announce(rows);
   });
   source.addEventListener("state", (event) => { first(); showState(JSON.parse(event.data)); });
@@ -103,12 +143,12 @@ function connection(state, text) {
   element.textContent = text;
 }
 
-function showState({ totals: now, faults }) {
+function showState({ totals: now, tabs, faults }) {
   const changed = totals === null || totals.requests !== now.requests;
   totals = now;
   by("total-events").textContent = count(now.requests);
-  by("total-accounts").textContent = count(now.accounts + now.product_accounts);
-  by("total-users").textContent = count(now.users);
+  by("total-accounts").textContent = count(tabs.accounts);
+  by("total-users").textContent = count(tabs.users);
   by("total-dropped").textContent = count(now.dropped);
   by("total-dropped").parentElement.classList.toggle("bad", now.dropped > 0);
   told();
@@ -168,11 +208,17 @@ function showTab(name, { focus = false } = {}) {
   if (focus) by(`tab-${name}`).focus();
   lists[name]?.show();
   if (name === "log") log.draw();
-  if (open === null) setHash(name === "log" ? "" : name);
+  if (open === null) setHash();
 }
 
-function setHash(name) {
-  history.replaceState(null, "", name ? `#${name}` : location.pathname);
+// The address has the filters, and behind # the event or the tab; how deep in the drawer it is, the history knows.
+function setHash(event = open, { push = false } = {}) {
+  const query = new URLSearchParams(asked()).toString();
+  const part = event === null ? (tab === "log" ? "" : tab) : `event-${event}`;
+  const address = `${location.pathname}${query ? `?${query}` : ""}${part ? `#${part}` : ""}`;
+  if (push) history.pushState({ depth: 1 }, "", address);
+  else history.replaceState(history.state, "", address);
+  depth = history.state?.depth ?? 0;
 }
 
 for (const name of TABS) {
@@ -189,14 +235,17 @@ for (const name of TABS) {
 // The drawer
 
 let focusAfter = null;
+let leaving = false; // the drawer is closed, and the history is on its way to before it
 
 async function openEvent(id) {
   open = id;
+  const isInAddress = location.hash === `#event-${id}`;
+  const push = !drawer.open && !isInAddress;
   if (!drawer.open) {
     focusAfter = document.activeElement;
     drawer.showModal();
   }
-  setHash(`event-${id}`);
+  setHash(id, { push });
   by("newer").disabled = log.neighbour(id, -1) === null;
   by("older").disabled = log.neighbour(id, 1) === null;
   const there = await load(by("event"), `parts/event/${id}`);
@@ -218,34 +267,29 @@ by("close-drawer").addEventListener("click", () => drawer.close());
 drawer.addEventListener("click", (event) => { if (event.target === drawer) drawer.close(); });
 drawer.addEventListener("close", () => {
   open = null;
-  setHash(tab === "log" ? "" : tab);
+  const depth = location.hash.startsWith("#event-") ? history.state?.depth ?? 0 : 0;
+  leaving = depth > 0;
+  if (leaving) history.go(-depth); else setHash();
   const target = focusAfter?.isConnected && focusAfter !== document.body ? focusAfter : by(tab === "log" ? "grid" : `tab-${tab}`);
   target.focus();
 });
 
 function fromHash() {
+  if (leaving) { leaving = false; setHash(); return; }
   const name = location.hash.slice(1);
   const event = /^event-(\d+)$/.exec(name);
+  // An entry that a link has made: one deeper than what was before it.
+  if (event && history.state === null && started) history.replaceState({ depth: drawer.open ? depth + 1 : 1 }, "");
+  depth = history.state?.depth ?? 0;
   if (event) { if (Number(event[1]) !== open) openEvent(Number(event[1])); return; }
   if (drawer.open) drawer.close();
-  if (TABS.includes(name)) showTab(name);
+  showTab(TABS.includes(name) ? name : "log");
 }
+
 
 addEventListener("hashchange", fromHash);
 
 // Faults, reset, keys
-
-async function post(address, body, wrong) {
-  let said = "The sandbox does not answer. Is it still running?";
-  try {
-    const answer = await fetch(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
-    const text = await answer.text();
-    said = answer.ok ? "" : explain(text, answer.status);
-    if (address === "faults.json" && answer.ok) showFaults(JSON.parse(text));
-  } catch { /* said already */ }
-  if (wrong) wrong.textContent = said;
-  return said === "";
-}
 
 // The form begins with what is in force.
 by("open-faults").addEventListener("click", () => {
@@ -263,19 +307,33 @@ by("faults-form").addEventListener("submit", async (event) => {
     mode: given.mode, status: Number(given.status), retry_after: optional(given.retry_after),
     delay: Number(given.delay), share: Number(given.share) / 100, seconds: optional(given.seconds),
   };
-  if (await post("faults.json", body, by("faults-wrong"))) by("faults").close();
+  if (await post("faults.json", body, by("faults-wrong"), showFaults)) by("faults").close();
 });
 by("stop-faults").addEventListener("click", async () => {
-  if (await post("faults.json", {})) by("open-faults").focus();
+  if (await post("faults.json", {}, null, showFaults)) by("open-faults").focus();
 });
 by("do-reset").addEventListener("click", async () => {
   if (await post("reset", {}, by("reset-wrong"))) by("reset").close();
 });
-for (const name of ["faults", "reset", "keys"]) {
+for (const name of ["faults", "reset", "keys", "session"]) {
   by(`open-${name}`).addEventListener("click", () => {
     for (const wrong of by(name).querySelectorAll(".wrong")) wrong.textContent = "";
     by(name).showModal();
   });
+}
+
+const resend = resending(by("resend"));
+by("resend-shown").addEventListener("click", () => resend(log.shown.slice(-1000).map((row) => row[0])));
+sessions(by("session"), () => log.csv());
+
+// What a number in the header counts.
+function goTo(what) {
+  if (what === "accounts" || what === "users") { showTab(what, { focus: true }); return; }
+  if (what !== "events") { showOnly("problem", what); return; }
+  filters.reset();
+  applyFilters();
+  showTab("log");
+  by("grid").focus();
 }
 
 document.addEventListener("click", (event) => {
@@ -283,6 +341,9 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   if (button.dataset.copy !== undefined) copy(button);
   if (button.dataset.close !== undefined) button.closest("dialog").close();
+  if (button.dataset.go !== undefined) goTo(button.dataset.go);
+  if (button.dataset.ignore !== undefined) ignore(button, countFindings);
+  if (button.dataset.resend !== undefined) resend([Number(button.dataset.resend)]);
   if (button.dataset.showAccount !== undefined) showOnly("account", button.dataset.showAccount);
   if (button.dataset.showUser !== undefined) showOnly("user", button.dataset.showUser);
 });
@@ -308,5 +369,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+fromAddress();
 connect();
 fromHash();
+started = true;

@@ -1,6 +1,10 @@
 // What the server renders: the drawer, the trees, the findings. Every value in it is escaped there.
 
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const exact = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  fractionalSecondDigits: 3, hourCycle: "h23",
+});
 const number = new Intl.NumberFormat("en");
 
 export const count = (value) => number.format(value);
@@ -31,7 +35,8 @@ export async function load(element, address) {
     const said = time.dataset.ms;
     const date = new Date(/^[0-9.]+$/.test(said) ? Number(said) : said);
     if (Number.isNaN(date.getTime())) continue;
-    time.textContent = time.dataset.until ? full.formatRange(date, new Date(Number(time.dataset.until))) : full.format(date);
+    if (time.dataset.exact !== undefined) time.textContent = exact.format(date);
+    else time.textContent = time.dataset.until ? full.formatRange(date, new Date(Number(time.dataset.until))) : full.format(date);
   }
   return true;
 }

@@ -9,12 +9,15 @@ import time
 from typing import TYPE_CHECKING
 
 from .arrival import understand
+from .copies import head_of
+from .malformed import salvage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import Receive, Scope, Send
 
+    from .arrival import Arrival
     from .faults import Faults, FaultSwitch
     from .store import Store
 
@@ -33,7 +36,11 @@ GIF = (
 )
 _TAKEN = (
     200,
-    ((b"content-type", b"image/gif"), (b"content-length", b"%d" % len(GIF)), (b"cache-control", b"no-store")),
+    (
+        (b"content-type", b"image/gif"),
+        (b"content-length", b"%d" % len(GIF)),
+        (b"cache-control", b"no-store"),
+    ),
     GIF,
 )
 _REASON = b"the body has more than %d bytes; send one event a request\n" % BODY_LIMIT
@@ -45,14 +52,17 @@ _TOO_LARGE = (
 Answer = tuple[int, tuple[tuple[bytes, bytes], ...], bytes]
 
 
-class Collector:
-    """An ASGI endpoint. It answers 200 and a pixel to everything, but to a body over 1,000,000 bytes (413).
+class Pixel:
+    """An ASGI endpoint. It answers 200 and a pixel to everything, but to a body over 1,000,000
+    bytes (413).
 
     What came is in the store before the answer leaves, and in the database a moment later. With
     `faults` it misbehaves on demand.
     """
 
-    def __init__(self, store: Store, faults: FaultSwitch, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, faults: FaultSwitch, clock: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
         self._faults = faults
         self._clock = clock
@@ -66,21 +76,48 @@ class Collector:
             return
         fault = self._faults.draw()
         if scope["method"] != "HEAD":
-            self._record(scope, body, None if fault is None or fault.mode == "none" else fault.label)
+            self._record(
+                scope, body, None if fault is None or fault.mode == "none" else fault.label
+            )
         if fault is None:
             await _answer(send, _TAKEN)
         else:
             await _misbehave(fault, scope, receive, send)
 
     def _record(self, scope: Scope, body: bytes, fault: str | None) -> None:
-        arrival = understand(
-            time=self._clock(),
-            method=scope["method"],
-            query=scope["query_string"],
-            body=body,
-            user_agent=_user_agent(scope),
-            fault=fault,
+        path = scope["raw_path"].decode("latin-1")
+        headers = scope["headers"]
+        self._keep(
+            understand(
+                time=self._clock(),
+                method=scope["method"],
+                query=scope["query_string"],
+                body=body,
+                user_agent=_header(headers, b"user-agent"),
+                head=head_of(scope["method"], path, scope["http_version"], headers),
+                content_type=_header(headers, b"content-type"),
+                fault=fault,
+                extra_id_characters=self._store.extra_id_characters,
+            )
         )
+
+    def malformed(self, data: bytes) -> None:
+        """Record what is no HTTP, as far as it can be read."""
+        found = salvage(data)
+        self._keep(
+            understand(
+                time=self._clock(),
+                method=found.method,
+                query=found.query,
+                body=found.body,
+                user_agent=found.agent,
+                head=found.head,
+                malformed=found.message,
+                extra_id_characters=self._store.extra_id_characters,
+            )
+        )
+
+    def _keep(self, arrival: Arrival) -> None:
         waiting = self._store.record(arrival)
         if waiting == 1:
             asyncio.get_running_loop().call_later(_WRITE_AFTER, self._store.flush)
@@ -151,8 +188,8 @@ async def _body(receive: Receive) -> tuple[bytes, bool]:
     return body, True
 
 
-def _user_agent(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"user-agent":
+def _header(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
+    for name, value in headers:
+        if name == wanted:
             return str(value.decode("latin-1"))
     return ""
