@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner, Spool, SpoolClosed
+from .base import Spool
+from .lanes import Lanes
+from .letters import DeadLetter
 from .memory import MemorySpool
+from .values import Counts, Item, Leased, Outcome, Owner, SpoolClosed
 
 if TYPE_CHECKING:
     from .disk import DiskSpool
@@ -13,6 +16,7 @@ __all__ = [
     "DeadLetter",
     "DiskSpool",
     "Item",
+    "Lanes",
     "Leased",
     "MemorySpool",
     "Outcome",
@@ -23,7 +27,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # A quarter of what importing the package would cost; the first client needs it, and not the import.
+    # A quarter of what importing the package would cost; the first client needs it, and not the
+    # import.
     if name == "DiskSpool":
         from .disk import DiskSpool
 

@@ -16,15 +16,32 @@ import attrs
 from ..errors import SpoolLocked
 from ..log import tell_once
 from .journal import PAGE_BYTES, SCHEMA, Journal, Recovered, read_header, recover
-from .paths import SUFFIXES, LockFile, create_file, disk_error, put_in_place, remove_file
+from .paths import (
+    SUFFIXES,
+    LockFile,
+    check_is_held,
+    create_file,
+    disk_error,
+    is_strange,
+    key_of,
+    put_in_place,
+    remove_file,
+    set_aside,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
-    from .base import Owner
+    from .values import Owner
 
 
 _MOST_TEXT = 2048  # what a journal has room for
+_MOST_READ_BYTES = 256 << 20  # of a journal that does not say how long it is
+_PLAIN = (
+    *("journal", "journal.draft"),
+    *("db", "db-wal", "db-shm", "db-journal", "db.draft", "db.new"),
+)
 _OWN = tuple(f".{suffix}" for suffix in SUFFIXES)
 
 
@@ -39,6 +56,7 @@ class Files:
     directory: str
     stem: str
     _lock: LockFile | None = None
+    _place: tuple[int, int] | None = None  # the directory in which the lock was taken
 
     @classmethod
     def create(cls, directory: str, owner: Owner) -> Files:
@@ -46,9 +64,12 @@ class Files:
         try:
             while True:
                 files = cls(directory, f"{_scope(owner)}-{os.urandom(4).hex()}")
-                # Between making the file and locking it, another process may have taken it for a dead one's.
+                # Between making the file and locking it, another process may have taken it for a
+                # dead one's.
                 with contextlib.suppress(FileExistsError, SpoolLocked):
                     files._lock = LockFile.take(files.path("lock"), create=True)
+                    files._place = key_of(directory)
+                    files._check()
                     return files
         except OSError as error:
             raise disk_error(directory, error) from None
@@ -61,8 +82,18 @@ class Files:
             names = os.listdir(directory)
         except OSError as error:
             raise disk_error(directory, error) from None
-        stems = {name.split(".")[0] for name in names if name.startswith(prefix) and name.endswith(_OWN)}
+        stems = {
+            name.split(".")[0] for name in names if name.startswith(prefix) and name.endswith(_OWN)
+        }
         return (cls(directory, stem) for stem in sorted(stems))
+
+    def _check(self) -> None:
+        assert self._lock is not None
+        try:
+            check_is_held(self.directory, self._lock)
+        except BaseException:
+            self.close(remove=True)
+            raise
 
     def path(self, suffix: str) -> str:
         return os.path.join(self.directory, f"{self.stem}.{suffix}")
@@ -85,14 +116,67 @@ class Files:
         path = self.path("lock")
         try:
             self._lock = LockFile.take(path, create=not os.path.lexists(path))
+            self._place = key_of(self.directory)
         except OSError as error:
             msg = f"{path} cannot be made ({error.strerror})"
             raise SpoolLocked(msg) from None
 
+    @property
+    def are_in_place(self) -> bool:
+        """Whether the directory is the one in which these files were made."""
+        return self._place is not None and key_of(self.directory) == self._place
+
+    @property
+    def is_lock_in_place(self) -> bool:
+        """Whether the lock that we hold is still the one at its path."""
+        return self._lock is not None and self._lock.is_in_place
+
+    def are_open(self, journal: Journal) -> bool:
+        """Whether our descriptors are still ours, and with them the lock."""
+        return self.is_lock_open and journal.is_open
+
+    @property
+    def is_lock_open(self) -> bool:
+        """Whether we still have the lock: the host may have closed its descriptor, with all others."""
+        return self._lock is not None and self._lock.is_open
+
+    def trouble(self, journal: Journal) -> str | None:
+        """Say what somebody has done to the files under us, if anything."""
+        if not self.are_in_place:
+            return f"the directory {self.directory!r} was removed or replaced"
+        if not self.are_open(journal):
+            return "the descriptors of the spool's files were closed"
+        if not self.is_lock_in_place:
+            return f"{self.path('lock')!r} was removed or replaced"
+        if key_of(self.path("journal")) != journal.key:
+            return f"{self.path('journal')!r} was removed or replaced"
+        if not journal.is_whole:
+            return f"{self.path('journal')!r} was cut short"
+        return None
+
+    def open_journal(self) -> BinaryIO:
+        """Open the journal to read it, and no link; of a named pipe nobody waits for the other end."""
+        return open(self.path("journal"), "rb", opener=_open_plain)
+
+    def set_strange_aside(self) -> None:
+        """Give other names to what has one of ours and is no plain file: a named pipe would hold
+        whoever opens it, a link leads elsewhere. Raises `OSError`.
+        """
+        for suffix in _PLAIN:
+            path = self.path(suffix)
+            if not is_strange(path):
+                continue
+            aside = set_aside(path)
+            tell_once(
+                f"strange {path}",
+                f"{path} is no plain file, and none of a spool's: it was set aside as {aside}",
+                level="error",
+            )
+
     def is_ours(self, owner: Owner) -> bool:
         """Whether a set that is locked may be opened; says why not, once."""
         try:
-            with open(self.path("journal"), "rb") as file:
+            with self.open_journal() as file:
                 header = read_header(file.read(PAGE_BYTES))
         except OSError:
             return True  # the database says whose it is
@@ -108,19 +192,23 @@ class Files:
     def read_journal(self) -> Recovered:
         """Return what is alive in the journal that a dead process left. Raises `OSError`."""
         try:
-            with open(self.path("journal"), "rb") as file:
-                return recover(file.read())
+            with self.open_journal() as file:
+                start = file.read(PAGE_BYTES)
+                header = read_header(start)
+                most = 2 * header.segment_bytes if header is not None else _MOST_READ_BYTES
+                return recover(start + file.read(most))
         except FileNotFoundError:
             return Recovered([], 0, damaged=False)
 
     def drop_journal(self, *, damaged: bool) -> None:
-        """Remove a journal of which all is elsewhere now; set it aside if it is damaged. Raises `OSError`."""
+        """Remove a journal of which all is elsewhere now; set it aside if it is damaged. Raises
+        `OSError`.
+        """
         path = self.path("journal")
         if not damaged:
             remove_file(path)
             return
-        aside = f"{path}.corrupt-{os.urandom(3).hex()}"
-        os.rename(path, aside)
+        aside = set_aside(path)
         tell_once(
             f"corrupt {path}",
             f"the spool file {path} is damaged; it was set aside as {aside}, and what can be read of it is kept",
@@ -133,7 +221,9 @@ class Files:
             remove_file(self.path("journal"))
 
     def new_journal(self, owner: Owner, segment_bytes: int, durability: str) -> Journal:
-        """Make the journal, complete or not at all. Raises `SpoolFull` if the disk has no room for it."""
+        """Make the journal, complete or not at all. Raises `SpoolFull` if the disk has no room for
+        it.
+        """
         path = self.path("journal")
         draft = f"{path}.draft"
         try:
@@ -162,6 +252,10 @@ class Files:
             self._lock = None
 
 
+def _open_plain(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def _text(owner: Owner) -> bytes:
     return "\n".join(owner).encode()[:_MOST_TEXT]
 
@@ -173,3 +267,19 @@ def leak(things: list[object]) -> None:
 
         for thing in things:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def base_after(last_id: int) -> int:
+    """Return a number from which ids go on after a process of whose ids this is the last that is
+    left.
+
+    It may have given many after that, all delivered: an id that a caller has noted must not be
+    given twice.
+    """
+    following = (last_id >> 32) + 1 << 32
+    return following if following < 1 << 63 else last_id
+
+
+def new_base() -> int:
+    """Return a number from which the ids of a new set of files go on, and surely no other's."""
+    return int.from_bytes(os.urandom(4), "big") >> 1 << 32

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolFull
+from ..locks import make_lock
 from ..log import tell_once
-from .base import Counts, DeadLetter, Item, Leased, Outcome, Owner, given_up, is_held, refused_letter
+from .base import Spool
 from .lanes import Lanes
+from .letters import DeadLetter
+from .values import Counts, Item, Leased, Outcome, Owner, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _MOST_BYTES = 64 << 20
-_EXTRA_BYTES = 200  # what Python needs beside the body of an event
+_EXTRA_BYTES = 400  # what Python needs beside the body of an event
 _MOST_LETTERS = 10_000
 
 
-class MemorySpool:
+class _Kept(NamedTuple):
+    """A letter as it is stored: nobody pays for reading it before somebody wants to see it."""
+
+    event: str | Leased
+    told: bytes | str
+    at: float
+
+    def read(self) -> DeadLetter:
+        event, told, at = self
+        if isinstance(event, Leased):
+            return DeadLetter.given_up(event, str(told), at)
+        assert isinstance(told, bytes)
+        return DeadLetter.refused(event, told, at)
+
+
+class MemorySpool(Spool):
     """Keeps events in memory, at most `most_bytes`. What is in it ends with the process."""
 
-    durable = False
-    needs_care = False
-
-    def __init__(self, *, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, *, most_bytes: int = _MOST_BYTES, first_id: int = 1) -> None:
         self._most_bytes = most_bytes
+        self._first_id = first_id
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()  # never taken twice; see `is_inside`
+        self._lock = make_lock()  # never taken twice; see `is_inside`
         self._events: dict[int, tuple[Item, float]] = {}  # in the order of their ids
-        self._letters: deque[DeadLetter] = deque(maxlen=_MOST_LETTERS)
+        self._letters: deque[_Kept] = deque(maxlen=_MOST_LETTERS)
         self._lanes = Lanes()
         self._fresh: deque[int] = deque()
         self._bytes = 0
-        self._next_id = 1
-        self._accepted = self._delivered = self._dead = 0
+        self._next_id = self._first_id
+        self._delivered = self._dead = 0
 
     @property
     def is_inside(self) -> bool:
@@ -59,21 +74,26 @@ class MemorySpool:
             if self._bytes + size > self._most_bytes:
                 msg = f"the spool in memory has reached {self._most_bytes} bytes: give spool= a directory"
                 raise SpoolFull(msg)
+            # A signal's exception may end this between any two lines: an id is taken before it is
+            # used, and what is not among the events yet is passed over by `lease`.
             for item in items:
+                event_id = self._next_id
+                self._next_id = event_id + 1
                 if item.is_letter:
-                    self._add_letter(refused_letter(f"{self._next_id:x}", item.body, now))
+                    self._add_letter(_Kept(f"{event_id:x}", item.body, now))
                 else:
-                    self._events[self._next_id] = item, now
-                    self._fresh.append(self._next_id)
+                    self._fresh.append(event_id)
+                    self._events[event_id] = item, now
                     self._bytes += len(item.body) + _EXTRA_BYTES
-                self._next_id += 1
-            self._accepted += len(items)
             return f"{self._next_id - 1:x}"
 
-    def _add_letter(self, letter: DeadLetter) -> None:
+    def _add_letter(self, letter: _Kept) -> None:
         self._dead += 1
         if len(self._letters) == _MOST_LETTERS:
-            tell_once("letters", f"more than {_MOST_LETTERS} dead letters: the oldest in memory are forgotten")
+            tell_once(
+                "letters",
+                f"more than {_MOST_LETTERS} dead letters: the oldest in memory are forgotten",
+            )
         self._letters.append(letter)
 
     def lease(self, limit: int, now: float) -> list[Leased]:
@@ -81,11 +101,13 @@ class MemorySpool:
         with self._lock:
             while self._fresh:
                 event_id = self._fresh.popleft()
-                self._lanes.offer(event_id, self._events[event_id][0].lane)
+                if event_id in self._events:
+                    item = self._events[event_id][0]
+                    self._lanes.offer(event_id, item.about, item.updates)
             leased = []
-            for event_id, lane in self._lanes.take(limit, now):
-                item, accepted_at = self._events[event_id]
-                leased.append(Leased(event_id, lane.name, item.body, lane.attempts, accepted_at))
+            for entry in self._lanes.take(limit, now):
+                item, accepted_at = self._events[entry.id]
+                leased.append(entry.leased(item.body, accepted_at))
             return leased
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -93,22 +115,19 @@ class MemorySpool:
         with self._lock:
             for event, verdict, due, reason in outcomes:
                 if verdict == "retry":
-                    self._lanes.again(event.lane, due)
+                    self._lanes.again(event.id, due)
                     continue
-                self._lanes.done(event.lane)
+                self._lanes.done(event.id)
                 item, _ = self._events.pop(event.id)
                 self._bytes -= len(item.body) + _EXTRA_BYTES
                 if verdict == "delivered":
                     self._delivered += 1
                 else:
-                    self._add_letter(given_up(event, reason))
+                    self._add_letter(_Kept(event, reason, time.time()))
 
     def next_due(self) -> float | None:
         """When the next event may go; see `Spool.next_due`."""
         return 0.0 if self._fresh else self._lanes.next_due()
-
-    def maintain(self, *, adopt: bool) -> None:
-        """Nothing to do."""
 
     def mark(self) -> int:
         """A mark of everything accepted up to now."""
@@ -125,7 +144,7 @@ class MemorySpool:
         with self._lock:
             oldest = next(iter(self._events.values()), None)
             return Counts(
-                accepted=self._accepted,
+                accepted=len(self._events) + self._delivered + self._dead,
                 queued=len(self._events) - self._lanes.out - self._lanes.retrying,
                 retrying=self._lanes.retrying,
                 in_flight=self._lanes.out,
@@ -138,7 +157,8 @@ class MemorySpool:
         """The last 10,000 dead letters, the oldest first."""
         with self._lock:
             letters = list(self._letters)
-        yield from letters
+        for letter in letters:
+            yield letter.read()
 
     def before_fork(self) -> None:
         """Wait until no thread is in the middle of something."""

@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..log import tell_once
 from .journal import Record
-from .paths import disk_error, put_in_place
-from .sqlite import PAGE_BYTES, SUFFIXES, is_event_intact, letter_checksum, make_draft
+from .paths import disk_error, put_in_place, set_aside
+from .rows import is_event_intact, letter_checksum
+from .sqlite import PAGE_BYTES, SUFFIXES, is_sound, make_draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .base import Owner
+    from .values import Owner
 
 _EVENTS, _DEAD = 2, 3  # the first pages of our tables, which are the same in every file
 
 
 def mend(path: str, owner: Owner, durability: str) -> None:
-    """Put a sound database in the place of the damaged one. Raises `SpoolFull`, having changed nothing."""
+    """Put a sound database in the place of the damaged one. Raises `SpoolFull`, having changed
+    nothing.
+    """
     draft = f"{path}.draft"
     try:
         events, letters = _salvage(path)
@@ -42,8 +45,13 @@ def finish(path: str) -> None:
     """Put a mended database in its place, if there is one. Raises `OSError`."""
     if not os.path.exists(f"{path}.new"):
         return
+    if not is_sound(f"{path}.new"):  # a power cut can leave its name without its content
+        set_aside(f"{path}.new")
+        return
     aside = f"{path}.corrupt-{os.urandom(3).hex()}"
-    for suffix in reversed(SUFFIXES):  # the log goes before its file, or SQLite would read it into the new one
+    for suffix in reversed(
+        SUFFIXES
+    ):  # the log goes before its file, or SQLite would read it into the new one
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + suffix, aside + suffix)
     os.rename(f"{path}.new", path)
@@ -106,7 +114,10 @@ class _Pages:
             self._fd = -1
         size = 0 if self._fd < 0 else os.fstat(self._fd).st_size // PAGE_BYTES
         self.count = max(
-            size, max((number for number in self._logged if number <= size + len(self._logged)), default=0)
+            size,
+            max(
+                (number for number in self._logged if number <= size + len(self._logged)), default=0
+            ),
         )
 
     def read(self, number: int) -> bytes:
@@ -132,9 +143,12 @@ def _rows(pages: _Pages, root: int, columns: int) -> Iterator[tuple[int, list[An
 
 
 def _leaves(pages: _Pages, root: int) -> Iterator[bytes]:
-    """Return the leaves of a table; where the way to some is lost, all that are not known to be free."""
+    """Return the leaves of a table; where the way to some is lost, all that are not known to be
+    free.
+    """
     seen: set[int] = set()
-    # In a damaged log, the page that leads to the newest leaves may be one that is lost, and an older one stand for it.
+    # In a damaged log, the page that leads to the newest leaves may be one that is lost, and an
+    # older one stand for it.
     pending, is_whole = [root], pages.log_is_whole
     while pending:
         number = pending.pop()
@@ -145,7 +159,10 @@ def _leaves(pages: _Pages, root: int) -> Iterator[bytes]:
         if page[0] == _LEAF:
             yield page
         elif page[0] == _INTERIOR:
-            pending += [int.from_bytes(page[at : at + 4], "big") for at in (8, *reversed(_offsets(page, 12)))]
+            pending += [
+                int.from_bytes(page[at : at + 4], "big")
+                for at in (8, *reversed(_offsets(page, 12)))
+            ]
         else:
             is_whole = False
     if not is_whole:
@@ -215,7 +232,9 @@ def _values(payload: bytes) -> list[Any]:
 def _length(kind: int) -> int:
     if kind >= 12:
         return (kind - 12) // 2
-    return 8 if kind == 7 else 0 if kind > 7 else _INTEGER_BYTES[kind]
+    if kind > 7:
+        return 0
+    return 8 if kind == 7 else _INTEGER_BYTES[kind]
 
 
 def _value(kind: int, content: bytes) -> Any:
@@ -239,9 +258,14 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 # -- the write-ahead log
 
 _MAGIC = b"SQLite format 3\0"
-_LOG_MAGIC = (0x377F0682, 0x377F0683)  # the last bit says in which order of bytes the checksums are made
+_LOG_MAGIC = (
+    0x377F0682,
+    0x377F0683,
+)  # the last bit says in which order of bytes the checksums are made
 _LOG_HEADER = struct.Struct(">8I")  # magic, version, bytes of a page, round, two salts, two sums
-_FRAME = struct.Struct(">6I")  # page, pages of the file if a transaction ends here, two salts, two sums
+_FRAME = struct.Struct(
+    ">6I"
+)  # page, pages of the file if a transaction ends here, two salts, two sums
 _FRAME_BYTES = _FRAME.size + PAGE_BYTES
 
 
@@ -279,9 +303,11 @@ def _look(data: bytes) -> _Log:
     sums = _sums(data[:24], order, (0, 0))
     is_whole = magic in _LOG_MAGIC and page_bytes == PAGE_BYTES and sums == (sum0, sum1)
     if not is_whole:
-        salts = list(_FRAME.unpack_from(data, _LOG_HEADER.size)[2:4])
+        salts = _likely_salts(data, salts)
     last = 0
-    for number, at in enumerate(range(_LOG_HEADER.size, len(data) - _FRAME_BYTES + 1, _FRAME_BYTES), 1):
+    for number, at in enumerate(
+        range(_LOG_HEADER.size, len(data) - _FRAME_BYTES + 1, _FRAME_BYTES), 1
+    ):
         _, ends, *found = _FRAME.unpack_from(data, at)
         if found[:2] == salts and ends:
             last = number
@@ -289,8 +315,22 @@ def _look(data: bytes) -> _Log:
         if not is_whole:
             break
         sums = _sums(data[at : at + 8] + data[at + _FRAME.size : at + _FRAME_BYTES], order, sums)
-        is_whole = sums == _FRAME.unpack_from(data, at)[4:] and list(_FRAME.unpack_from(data, at)[2:4]) == salts
+        is_whole = (
+            sums == _FRAME.unpack_from(data, at)[4:]
+            and list(_FRAME.unpack_from(data, at)[2:4]) == salts
+        )
     return _Log(last, is_whole or not last)
+
+
+def _likely_salts(data: bytes, told: list[int]) -> list[int]:
+    """Return what marks the frames of the latest round, where the header is damaged, and perhaps the
+    first frames with it. What an earlier round has left stands behind them.
+    """
+    places = range(_LOG_HEADER.size, len(data) - _FRAME_BYTES + 1, _FRAME_BYTES)
+    found = [list(_FRAME.unpack_from(data, at)[2:4]) for at in places]
+    if told in found:
+        return told
+    return next((salts for salts in found if found.count(salts) > 1), found[0])
 
 
 def _sums(data: bytes, order: str, start: tuple[int, int]) -> tuple[int, int]:
@@ -306,5 +346,7 @@ def _sums(data: bytes, order: str, start: tuple[int, int]) -> tuple[int, int]:
 def _committed(path: str) -> Iterator[tuple[int, bytes]]:
     """Return the pages in the log up to its last transaction, whatever their checksums say."""
     data = _content(path)
-    for at in range(_LOG_HEADER.size, _LOG_HEADER.size + _look(data).frames * _FRAME_BYTES, _FRAME_BYTES):
+    for at in range(
+        _LOG_HEADER.size, _LOG_HEADER.size + _look(data).frames * _FRAME_BYTES, _FRAME_BYTES
+    ):
         yield _FRAME.unpack_from(data, at)[0], data[at + _FRAME.size : at + _FRAME_BYTES]

@@ -8,27 +8,47 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import attrs
 
-from ..errors import SpoolCorrupt, SpoolFull
+from ..errors import SpoolCorrupt, SpoolError, SpoolFull
+from ..imports import preload
 from ..log import tell_once
-from .paths import remove_file
+from .journal import Record
+from .paths import key_of, remove_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .base import DeadLetter, Owner
     from .files import Files
-    from .journal import Record
-    from .sqlite import Database, Page
+    from .letters import DeadLetter
+    from .sqlite import Database
+    from .values import Owner, Page
 
 T = TypeVar("T")
 _LARGE_BYTES = 4 << 20
+_COPIED = 2000
 _CHECKPOINT_BYTES = 4 << 20
 _LOW_BYTES = 16 << 20
 _AFTER_FULL_SECONDS = 1.0
+
+
+class Full(NamedTuple):
+    """That there was no room to empty the sealed segment, and what would have to change before it
+    is worth a try.
+    """
+
+    why: str
+    until: float
+    waiting: int
+    sealed: int
+
+    def still_holds(self, waiting: int, sealed: int) -> bool:
+        return (
+            time.monotonic() < self.until and waiting >= self.waiting and sealed > self.sealed // 2
+        )
 
 
 @attrs.define(eq=False, kw_only=True, repr=False)
@@ -46,7 +66,9 @@ class Store:
     struck: set[int] = attrs.field(factory=set)  # delivered, but still in the database
     is_broken: bool = False  # damaged, and not mended yet for lack of room
     was_mended: bool = False  # so that events may be missing
-    on_drop: Callable[[], None] = lambda: None  # before a database goes of which nothing is needed any more
+    on_drop: Callable[[], None] = lambda: (
+        None
+    )  # before a database goes of which nothing is needed any more
     _floor: int = 0  # what has a smaller id is struck off
     _strike_at: float = 0.0  # after a full disk: not with every delivery
 
@@ -58,13 +80,16 @@ class Store:
         Raises `SpoolError` or `OSError`, with everything still there. What is damaged is set aside
         under another name, and what can be read of it is kept.
         """
+        self.files.set_strange_aside()
         found = self.files.read_journal()
         last_id = found.last_id
         path = self.files.path("db")
         remove_file(f"{path}.draft")
         if found.records or any(os.path.exists(path + suffix) for suffix in ("", "-wal", ".new")):
             # Killed between burying an event and striking it off.
-            dead = self._try(lambda database: database.buried(record.id for record in found.records))
+            dead = self._try(
+                lambda database: database.buried(record.id for record in found.records)
+            )
             records = [record for record in found.records if record.id not in dead]
             if records:
                 self._try(lambda database: database.insert(records))
@@ -76,21 +101,42 @@ class Store:
             self.drop()
         return last_id
 
+    def note(self, event_id: int) -> None:
+        """Remember from which id on this process goes on: dead letters may be all that it leaves, and
+        show nothing of it.
+        """
+        if self.database is not None:
+            with contextlib.suppress(SpoolFull):
+                self._try(lambda database: database.note(event_id))
+
     def _miss(self, spilled: int) -> None:
         """Tell if the database has lost what the journal gave it, which nothing in it shows."""
         known = 0 if self.database is None else self.database.spilled
         if known < spilled and not self.was_mended:
             path = self.files.path("db")
-            tell_once(f"lost {path}", f"the spool file {path} is not as it was left: events are lost", level="error")
+            tell_once(
+                f"lost {path}",
+                f"the spool file {path} is not as it was left: events are lost",
+                level="error",
+            )
 
     def opened(self) -> Database:
         """Return the database; makes it, or mends it, if need be. Raises `SpoolError`."""
+        if not self.files.is_lock_open:
+            # SQLite would write into whatever has the numbers of its descriptors now.
+            msg = f"the descriptors of {self.files.path('db')!r} were closed"
+            raise SpoolError(msg)
         if self.database is None:
             # sqlite3 takes milliseconds to import, and most processes never need it.
+            preload(f"{__package__}.salvage")
             from .salvage import finish, is_damaged
-            from .sqlite import Database, os_translated
+            from .sqlite import Database
+            from .sqlite_errors import os_translated
 
             path = self.files.path("db")
+            if not self.files.are_in_place:
+                msg = f"the spool's directory {self.files.directory!r} was removed or replaced"
+                raise SpoolError(msg)
             with os_translated(path):
                 finish(path)
                 damaged = is_damaged(path)
@@ -108,7 +154,12 @@ class Store:
     def _open(self) -> Database:
         from .sqlite import Database
 
-        return Database(self.files.path("db"), self.owner, durability=self.durability, quota_bytes=self.quota_bytes)
+        return Database(
+            self.files.path("db"),
+            self.owner,
+            durability=self.durability,
+            quota_bytes=self.quota_bytes,
+        )
 
     def _mend(self) -> None:
         from .salvage import mend
@@ -148,7 +199,8 @@ class Store:
 
     @property
     def _is_done(self) -> bool:
-        # What is struck off may be missing in a database that was mended: the numbers alone prove nothing.
+        # What is struck off may be missing in a database that was mended: the numbers alone prove
+        # nothing.
         if self.is_broken or self.waiting > len(self.struck):
             return False
         return not self.waiting or self.oldest() is None
@@ -162,7 +214,9 @@ class Store:
         """Return the events that are not in their lanes yet."""
         return self._try(lambda database: database.ids_after(self.cursor)) if self.behind else []
 
-    def insert(self, records: Sequence[Record], damaged: Iterable[int] = (), *, spilled: int = 0) -> None:
+    def insert(
+        self, records: Sequence[Record], damaged: Iterable[int] = (), *, spilled: int = 0
+    ) -> None:
         """Add records of the journal. Raises `SpoolFull`."""
         self._try(lambda database: database.insert(records, damaged, spilled=spilled))
         if _free_bytes(self.files.directory) < _LOW_BYTES:
@@ -209,7 +263,9 @@ class Store:
         return len(ids)
 
     def strike(self) -> None:
-        """Delete what was delivered. On a full disk nothing can be deleted either; it stays known here."""
+        """Delete what was delivered. On a full disk nothing can be deleted either; it stays known
+        here.
+        """
         if not self.struck:
             return
         if time.monotonic() >= self._strike_at:
@@ -234,6 +290,28 @@ class Store:
             self.drop()
         else:
             self._try(lambda database: database.checkpoint(_CHECKPOINT_BYTES))
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the database that is open is still the one at its path."""
+        return self.database is None or key_of(self.files.path("db")) == self.database.key
+
+    def copy_to(self, other: Store) -> None:
+        """Give a copy of all that is here and not struck off to another store. Raises `SpoolFull`."""
+        if self.is_empty:
+            return
+        cursor, has_more = 0, True
+        while has_more:
+            page = self._try(partial(_page_after, cursor))
+            rows = [row for row in page.rows if row[0] not in self.struck]
+            known = [(*row, *page.bodies[row[0]]) for row in rows if row[0] in page.bodies]
+            other.insert(
+                [Record(at, lane, body, False, accepted) for at, lane, body, accepted in known],
+                [event_id for event_id, _ in rows if event_id not in page.bodies],
+            )
+            cursor = page.rows[-1][0] if page.rows else cursor
+            has_more = page.has_more
+        self.move_letters(other)
 
     def move_letters(self, other: Store) -> None:
         """Give the dead letters to another store. Raises `SpoolFull`."""
@@ -266,6 +344,10 @@ class Store:
         """Let go of what a fork has inherited; returns what must never be finalized."""
         self.files.abandon()
         return None if self.database is None else self.database.disown()
+
+
+def _page_after(cursor: int, database: Database) -> Page:
+    return database.after(cursor, _COPIED, _LARGE_BYTES)
 
 
 def _free_bytes(directory: str) -> int:

@@ -7,15 +7,18 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
-from .base import DeadLetter, Owner, refused_letter
 from .files import Files
 from .intake import QUOTA_BYTES
 from .journal import PAGE_BYTES, Record, read_header, recover
+from .letters import DeadLetter
 from .paths import check_directory
 from .store import Store
+from .values import Owner, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Records = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Left(NamedTuple):
@@ -30,6 +33,7 @@ class Left(NamedTuple):
     bytes: int
     letters: list[DeadLetter] | None  # None if they cannot be read
     trouble: str | None = None
+    put_off: tuple[Record, ...] = ()  # of a living process, those that are to be tried again
 
     @property
     def dead(self) -> int:
@@ -38,13 +42,17 @@ class Left(NamedTuple):
 
 
 def survey(directory: str) -> list[Left]:
-    """Return every set of files that lies in `directory`. Raises `SpoolError` if it is not safe to look."""
+    """Return every set of files that lies in `directory`. Raises `SpoolError` if it is not safe to
+    look.
+    """
     check_directory(directory)
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         return []
-    stems = sorted({name.split(".")[0] for name in names if name.endswith((".lock", ".journal", ".db"))})
+    stems = sorted(
+        {name.split(".")[0] for name in names if name.endswith((".lock", ".journal", ".db"))}
+    )
     return [_look(directory, stem) for stem in stems]
 
 
@@ -56,7 +64,16 @@ def _look(directory: str, stem: str) -> Left:
     try:
         with _held(files, owner) as store:
             oldest = store.oldest()
-            return Left(stem, owner, False, has_database, store.waiting, oldest and oldest[1], size, store.letters())
+            return Left(
+                stem,
+                owner,
+                False,
+                has_database,
+                store.waiting,
+                oldest and oldest[1],
+                size,
+                store.letters(),
+            )
     except SpoolLocked:
         return _living(files, owner, has_database, size)
     except (SpoolError, OSError) as error:
@@ -72,21 +89,35 @@ def _bytes(path: str) -> int:
 
 def _living(files: Files, owner: Owner | None, has_database: bool, size: int) -> Left:
     """Look at the journal of a process that runs; its database is open to nobody else."""
-    with contextlib.suppress(OSError), open(files.path("journal"), "rb") as file:
+    with contextlib.suppress(OSError), files.open_journal() as file:
         records = recover(file.read()).records
         waiting = [record.accepted_at for record in records if not record.is_letter]
-        letters = [refused_letter(f"{each.id:x}", each.body, each.accepted_at) for each in records if each.is_letter]
-        return Left(files.stem, owner, True, has_database, len(waiting), min(waiting, default=None), size, letters)
+        letters = [
+            DeadLetter.refused(f"{each.id:x}", each.body, each.accepted_at)
+            for each in records
+            if each.is_letter
+        ]
+        return Left(
+            files.stem,
+            owner,
+            True,
+            has_database,
+            len(waiting),
+            min(waiting, default=None),
+            size,
+            letters,
+            put_off=tuple(record for record in records if record.reason),
+        )
     return Left(files.stem, owner, True, has_database, 0, None, size, [])
 
 
 def _owner(files: Files) -> Owner | None:
     """Return whose events these are, as the journal or the database says."""
-    with contextlib.suppress(OSError), open(files.path("journal"), "rb") as file:
+    with contextlib.suppress(OSError), files.open_journal() as file:
         header = read_header(file.read(PAGE_BYTES))
         if header is not None and header.text.count(b"\n") == 1:
             return Owner(*header.text.decode().split("\n"))
-    if os.path.exists(files.path("db")):
+    if os.path.isfile(files.path("db")):
         from .sqlite import owner_of
 
         return owner_of(files.path("db"))
@@ -115,14 +146,23 @@ def _held(files: Files, owner: Owner | None) -> Iterator[Store]:
         store.close()
 
 
-def requeue(store: Store, letters: list[tuple[DeadLetter, str]]) -> int:
-    """Make dead letters events of a lane again; returns how many. What was never sent has no body, and stays."""
-    records = [
-        Record(int(letter.id, 16), lane, letter.body, is_letter=False, accepted_at=letter.accepted_at)
-        for letter, lane in letters
+def requeue(store: Store, letters: list[DeadLetter], records: Callable[[bytes], Records]) -> int:
+    """Make dead letters events again; returns how many. What was never sent has no body, and stays.
+
+    `records` says what an event with a body concerns and updates.
+    """
+    requeued = [
+        Record(
+            int(letter.id, 16),
+            written(*records(letter.body)),
+            letter.body,
+            is_letter=False,
+            accepted_at=letter.accepted_at,
+        )
+        for letter in letters
         if letter.body is not None
     ]
-    return store.requeue(records)
+    return store.requeue(requeued)
 
 
 def purge(store: Store, letters: list[DeadLetter]) -> int:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
+import weakref
+from errno import EMFILE, ENFILE
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ... import host
+from ...endpoint import is_this_machine
+from ...errors import DeliveryError
+from ...show import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOST_ANSWER_BYTES = 64 << 10
 CONTENT_TYPE = "application/x-www-form-urlencoded"
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 
 class Answer(NamedTuple):
-    """What came of one request: a status and headers (names in lower case), or an error in words."""
+    """What came of one request.
+
+    That is a status with headers, whose names are in lower case, or else an error in words.
+    """
 
     ticket: int
     status: int | None
@@ -24,7 +36,8 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """What carries requests. Every ticket that is submitted comes back in exactly one answer.
 
-    A `wake()` is called from other threads, where there is one: it makes a `poll` that waits return.
+    A `wake()` is called from other threads, where there is one: it makes a `poll` that waits
+    return.
     """
 
     def submit(self, ticket: int, body: bytes) -> None:
@@ -48,25 +61,178 @@ class Settings(NamedTuple):
 
 
 def ca_file() -> str:
-    """Return the file of certificates to trust: `SSL_CERT_FILE`, else certifi's."""
+    """Return the file of certificates to trust: `SSL_CERT_FILE`, else certifi's.
+
+    Raises `DeliveryError` if that cannot be read.
+    """
+    named = os.environ.get("SSL_CERT_FILE")
+    if not named:
+        import certifi
+
+        return certifi.where()
+    try:
+        with open(named, "rb"):
+            return named
+    except OSError as error:
+        raise DeliveryError(_wrong_certificates(named, error)) from None
+
+
+def _wrong_certificates(named: str, error: Exception) -> str:
+    why = getattr(error, "strerror", None) or error
+    return (
+        f"SSL_CERT_FILE={shown(named)} is wrong ({why}): it is a file of certificates in PEM "
+        "form, such as SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+    )
+
+
+def no_certificates(error: Exception) -> DeliveryError:
+    """Return what is wrong where the certificates to trust cannot be loaded."""
     named = os.environ.get("SSL_CERT_FILE")
     if named:
-        return named
-    import certifi
-
-    return certifi.where()
+        return DeliveryError(_wrong_certificates(named, error))
+    return DeliveryError(f"the certificates to trust cannot be loaded: {shown(error)}")
 
 
-def proxy_for(settings: Settings) -> str | None:
-    """Return the proxy to go through: the one given, else the environment's; none for this machine."""
+class Proxy(NamedTuple):
+    """What requests go through, and which setting says so.
+
+    Its address may have a password in it.
+    """
+
+    address: str
+    setting: str
+
+    @property
+    def scheme(self) -> str:
+        return self.address.partition("://")[0]
+
+    def hide(self, text: str) -> str:
+        """Return a text without what the address has in front of the host."""
+        from urllib.parse import unquote
+
+        login, at, _ = self.address.partition("://")[2].rpartition("@")
+        if not at:
+            return text
+        password = login.partition(":")[2]
+        for secret in (login, password, unquote(login), unquote(password)):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
+
+def proxy_for(settings: Settings) -> Proxy | None:
+    """Return the proxy to go through: the one given, else the environment's.
+
+    None for this machine, whatever is given: a proxy would look for the endpoint on a machine of
+    its own, and what may go over plain http only here would leave in clear text.
+
+    An address without a scheme is that of an HTTP proxy, as everywhere. Raises `DeliveryError` for
+    one that is none; it does not show it.
+    """
     from urllib.parse import urlsplit
     from urllib.request import getproxies_environment, proxy_bypass
 
-    if settings.proxy is not None:
-        return settings.proxy
     parts = urlsplit(settings.endpoint)
-    host = parts.hostname or ""
-    if host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
+    name = parts.hostname or ""
+    if is_this_machine(name):
+        return None
+    if settings.proxy is not None:
+        return _checked(settings.proxy, "proxy")
+    if proxy_bypass(name):
         return None
     proxies = getproxies_environment()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    for kind in (parts.scheme, "all"):
+        if proxies.get(kind):
+            name = f"{kind}_proxy"
+            setting = name if name in os.environ else name.upper()
+            return _checked(proxies[kind], setting)
+    return None
+
+
+def _checked(address: str, setting: str) -> Proxy:
+    from urllib.parse import urlsplit
+
+    address = address.strip()
+    if "://" not in address:
+        address = f"http://{address}"
+    try:
+        parts = urlsplit(address)
+        is_host = _HOST.fullmatch(parts.hostname or "") is not None
+        fits = is_host and parts.scheme in _SCHEMES and parts.port != 0
+        fits = fits and parts.path in ("", "/")
+    except ValueError:
+        fits = False
+    if not fits or not address.isprintable() or " " in address:
+        msg = (
+            f"{setting} is wrong: it is the address of a proxy, such as "
+            f"{setting}=http://proxy.local:3128, with what is not a letter or digit in its "
+            "password written as %40 and the like"
+        )
+        raise DeliveryError(msg)
+    return Proxy(address, setting)
+
+
+CLOSED = "the host has closed all descriptors, with those of its connections"
+
+
+class Canary:
+    """A descriptor that tells by its end whether the host has closed all, as one does that becomes
+    a daemon. What it opens then gets the numbers of ours, which nobody may use or close any more.
+    """
+
+    def __init__(self) -> None:
+        self.read_fd, self.write_fd = os.pipe()
+        self._inode = os.fstat(self.read_fd).st_ino
+        self._end = weakref.finalize(self, _close_pipe, self.read_fd, self.write_fd, self._inode)
+        self._end.atexit = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether nobody has closed it."""
+        return _is_pipe(self.read_fd, self._inode)
+
+    def close(self) -> None:
+        """Close it, as its end does too: whoever still looks takes all for closed."""
+        self._end()
+
+
+def _is_pipe(fd: int, inode: int) -> bool:
+    try:
+        return os.fstat(fd).st_ino == inode
+    except OSError as error:
+        host.let_pass(error)
+        return False
+
+
+def _close_pipe(read_fd: int, write_fd: int, inode: int) -> None:
+    if _is_pipe(read_fd, inode):
+        os.close(read_fd)
+        os.close(write_fd)
+
+
+# What has numbers of descriptors that are somebody else's now.
+never_closed: list[object] = []
+
+
+def missing_descriptor() -> int | None:
+    """Return the error for which no descriptor is to be had just now, if so: not everybody who
+    needed one tells it.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def advice_on(errno: int | None) -> str:
+    """Return what to do about an error of the operating system's, behind its text."""
+    if errno in (EMFILE, ENFILE):
+        return (
+            ". The process has no descriptor left: raise its limit (ulimit -n), or close what it "
+            "opens"
+        )
+    return ""
