@@ -12,11 +12,16 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 1 some events dead or invalid, 2 wrong use."""
+    """Run the command line and return its exit code: 0 done, 1 some events dead or invalid, 2 wrong
+    use.
+    """
     try:
         import typer  # noqa: F401
     except ModuleNotFoundError:
-        print("totango: the command line needs the extra cli: pip install 'totango-sdk[cli]'", file=sys.stderr)
+        print(
+            "totango: the command line needs the extra cli: pip install 'totango-sdk[cli]'",
+            file=sys.stderr,
+        )
         return 2
     from .app import run
 

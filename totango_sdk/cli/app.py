@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import OptionsError, SpoolError
-from . import sandbox, spool
+from . import audit, doctor, export, replay, salesforce, sandbox, spool, track
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (sandbox, spool)
+_COMMANDS = (track, audit, replay, export, sandbox, spool, doctor, salesforce)
 
 app = typer.Typer(
     name="totango",
@@ -36,14 +36,19 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _totango(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
     ] = False,
 ) -> None:
     """Server-side event tracking for Totango."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (by default those of the process) name; return its exit code."""
+    """Run the command that `arguments` (by default those of the process) name; return its exit
+    code.
+    """
     try:
         app(args=None if arguments is None else list(arguments), prog_name="totango")
     except SystemExit as ended:

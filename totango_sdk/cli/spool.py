@@ -15,29 +15,37 @@ from ..errors import OptionsError
 from ..spool.paths import default_directory
 from ..spool.survey import Left, held, requeue, survey
 from ..spool.survey import purge as purge_letters
-from ..wire import decode, read
-from .tell import confirm, duration, is_terminal, table, tell_json
+from ..wire import decode, read, records
+from .tell import check_timeout, confirm, duration, is_terminal, quiet, table, tell_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..spool import DeadLetter, Owner
+    from ..spool.journal import Record
     from ..spool.store import Store
 
 spool = typer.Typer(name="spool", no_args_is_help=True, help="Look at and work on what is waiting.")
 
 _Directory = Annotated[
-    str | None, typer.Option("--spool", help="The spool's directory; by default TOTANGO_SPOOL or the user's own.")
+    str | None,
+    typer.Option(
+        "--spool", help="The spool's directory; by default TOTANGO_SPOOL or the user's own."
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
-_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Change more than one event without asking.")]
+_Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Change more than one event without asking.")
+]
 _Reason = Annotated[str | None, typer.Option(help="Only letters with this text in their reason.")]
 _Account = Annotated[str | None, typer.Option(help="Only letters of this account.")]
 _Older = Annotated[
-    str | None, typer.Option("--older-than", help="Only letters that died so long ago: 90s, 15m, 6h, 2d.")
+    str | None,
+    typer.Option("--older-than", help="Only letters that died so long ago: 90s, 15m, 6h, 2d."),
 ]
 
 _CLOSE_SECONDS = 2.0
+_MOST_SHOWN = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -71,8 +79,16 @@ def status(directory: _Directory = None, as_json: _Json = False) -> None:
         for left in sets
     ]
     table(["service", "endpoint", "process", "waiting", "dead", "oldest"], rows)
+    for record in [record for left in sets for record in left.put_off][:_MOST_SHOWN]:
+        told = _put_off(record)
+        typer.echo(
+            f"{told['what']} of account {told['account'] or '-'} was tried {told['attempts']} times: "
+            f"{told['reason']}"
+        )
     if any(left.waiting and not left.is_alive for left in sets):
-        typer.echo("What processes that are gone have left is sent by the next one, or by: totango spool drain")
+        typer.echo(
+            "What processes that are gone have left is sent by the next one, or by: totango spool drain"
+        )
 
 
 def _plain(left: Left) -> dict[str, Any]:
@@ -87,6 +103,19 @@ def _plain(left: Left) -> dict[str, Any]:
         "oldest_at": left.oldest_at,
         "bytes": left.bytes,
         "trouble": left.trouble,
+        "put_off": [_put_off(record) for record in left.put_off[:_MOST_SHOWN]],
+    }
+
+
+def _put_off(record: Record) -> dict[str, Any]:
+    reading = read(decode(record.body))
+    return {
+        "id": f"{record.id:x}",
+        "what": "an update" if records(record.body)[1] else "an activity",
+        "account": reading.account_id,
+        "activity": reading.activity,
+        "attempts": record.attempts,
+        "reason": record.reason,
     }
 
 
@@ -106,7 +135,7 @@ def dead(
     reason: _Reason = None,
     account: _Account = None,
     older_than: _Older = None,
-    limit: Annotated[int, typer.Option(help="Show at most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 100,
     as_json: _Json = False,
 ) -> None:
     """Show the dead letters: why each was given up, and what to do."""
@@ -119,7 +148,8 @@ def dead(
         typer.echo("There is no dead letter.")
         return
     rows = [
-        [letter.id, _age(letter.dead_at), _who(letter), letter.reason, _advice(letter)] for letter in letters[:limit]
+        [letter.id, _age(letter.dead_at), _who(letter), letter.reason, _advice(letter)]
+        for letter in letters[:limit]
     ]
     table(["id", "died", "account", "reason", "what to do"], rows)
     if len(letters) > limit:
@@ -164,7 +194,9 @@ class _Filter:
     def __init__(self, reason: str | None, account: str | None, older_than: str | None) -> None:
         self._reason = reason
         self._account = account
-        self._before = None if older_than is None else time.time() - duration(older_than)
+        self._before = (
+            None if older_than is None else time.time() - duration(older_than, "--older-than")
+        )
 
     def takes(self, letter: DeadLetter) -> bool:
         if self._reason is not None and self._reason.lower() not in letter.reason.lower():
@@ -200,7 +232,9 @@ def retry(
     else:
         typer.echo(f"{changed} put back. To send them now: totango spool drain")
         if skipped:
-            typer.echo(f"{skipped} were refused before they were sent: mend the call, and track it again.")
+            typer.echo(
+                f"{skipped} were refused before they were sent: mend the call, and track it again."
+            )
         _tell_running(running)
     raise typer.Exit(1 if skipped or running else 0)
 
@@ -228,13 +262,21 @@ def purge(
 
 def _tell_running(running: int) -> None:
     if running:
-        typer.echo(f"{running} belong to processes that are running, and can be changed once those have ended.")
+        typer.echo(
+            f"{running} belong to processes that are running, and can be changed once those have ended."
+        )
 
 
 def _change(
-    directory: str, wanted: _Filter, what: str, yes: bool, action: Callable[[Store, list[DeadLetter]], int]
+    directory: str,
+    wanted: _Filter,
+    what: str,
+    yes: bool,
+    action: Callable[[Store, list[DeadLetter]], int],
 ) -> tuple[int, int, int]:
-    """Change the letters that are wanted; returns how many were, could not be, and are held by the living."""
+    """Change the letters that are wanted; returns how many were, could not be, and are held by the
+    living.
+    """
     chosen = [(left, found) for left, found in _letters(directory, wanted) if found]
     running = sum(len(found) for left, found in chosen if left.is_alive)
     gone = [(left, found) for left, found in chosen if not left.is_alive]
@@ -252,7 +294,7 @@ def _change(
 
 
 def _requeue(store: Store, letters: list[DeadLetter]) -> int:
-    return requeue(store, [(letter, _who(letter)) for letter in letters])
+    return requeue(store, letters, records)
 
 
 @spool.command("drain")
@@ -262,11 +304,13 @@ def drain(
     as_json: _Json = False,
 ) -> None:
     """Send what processes that are gone have left. The token comes from TOTANGO_API_TOKEN."""
+    check_timeout(timeout, most=86400)
     where = _directory(directory)
     before = [left for left in survey(where) if left.owner and left.waiting and not left.is_alive]
     owners = sorted({left.owner for left in before if left.owner})
     only = len({owner.service_id for owner in owners}) == 1
-    results = [_drain(where, owner, _token_for(owner, only=only), timeout) for owner in owners]
+    with quiet():
+        results = [_drain(where, owner, _token_for(owner, only=only), timeout) for owner in owners]
     if as_json:
         tell_json(results)
     elif not results:
