@@ -25,6 +25,7 @@ from .errors import (
 )
 from .events import Event
 from .identity import Account, Problem, Product, User, check_id, product_account_id, salesforce_id
+from .scope import Identity
 from .spool import DeadLetter, MemorySpool, Spool
 from .version import __version__
 
@@ -35,6 +36,7 @@ __all__ = [
     "DeadLetter",
     "DeliveryError",
     "Event",
+    "Identity",
     "InvalidEvent",
     "InvalidID",
     "MemorySpool",

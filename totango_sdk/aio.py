@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-from .client import Face
+from .client import Face, Totango
 from .core import WouldWait
-from .events import HEARTBEAT_ACTIVITY
+from .threads import Pool
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .calls import Call
     from .events import Kind
     from .identity import AccountLike, ProductLike, UserLike
     from .spool import DeadLetter
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _TURN_SECONDS = 0.001
 _TURN_CALLS = 20
 
@@ -30,8 +30,8 @@ _TURN_CALLS = 20
 class _Turn(threading.local):
     """How long the calls of this thread's loop may take before others get their turn.
 
-    A loop runs all tasks that are ready before it looks at its timers: a thousand of them that track
-    at once would keep it for as long as a thousand events take.
+    A loop runs all tasks that are ready before it looks at its timers: a thousand of them that
+    track at once would keep it for as long as a thousand events take.
     """
 
     def __init__(self) -> None:
@@ -70,11 +70,8 @@ class _Turn(threading.local):
 _turn = _Turn()
 
 
-async def _in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    # Whoever awaits has imported asyncio; `import totango_sdk` alone must not take that long.
-    import asyncio
-
-    return await asyncio.to_thread(function, *args, **kwargs)
+_pool = Pool()
+_in_thread = _pool.run
 
 
 class AsyncTotango(Face):
@@ -84,26 +81,66 @@ class AsyncTotango(Face):
     disk, a thread does that.
     """
 
-    async def _call(
+    @property
+    def sync(self) -> Totango:
+        """The same client for plain functions and threads: the same spool, sender and identity."""
+        twin = Totango.__new__(Totango)
+        twin._core, twin._who, twin._own_core = self._core, self._who, self._own_core
+        self._have_beside(twin)
+        return twin
+
+    @classmethod
+    def _twin_of(cls, client: Face) -> AsyncTotango:
+        """Return the asynchronous client on the same spool, sender and identity as this one."""
+        if isinstance(client, AsyncTotango):
+            return client
+        twin = cls.__new__(cls)
+        twin._core, twin._who, twin._own_core = client._core, client._who, client._own_core
+        return twin
+
+    async def _open(self) -> None:
+        if not self._core.options.disabled:
+            await _in_thread(self._core.worker.open)
+
+    async def _did_later(self, activity: str, module: str | None) -> None:
+        await self._who.ready(needs_account=True, needs_user=True)
+        ready = self._prepare(self._call("track", activity, module))
+        if ready is None:
+            return
+        scope = self._who.scope()
+        if scope is None or scope.has_succeeded:
+            await self._stored(ready)
+        else:
+            scope.when_done(ready)
+
+    async def _send(
         self,
         kind: Kind,
-        activity: str | None,
-        module: str | None,
-        account: AccountLike | None,
-        user: UserLike | None,
-        product: ProductLike | None,
+        activity: str | None = None,
+        module: str | None = None,
+        account: AccountLike | None = None,
+        user: UserLike | None = None,
+        product: ProductLike | None = None,
     ) -> str | None:
+        needs_user = user is None and kind != "account"
+        await self._who.ready(needs_account=account is None, needs_user=needs_user)
+        return await self._accept(self._call(kind, activity, module, account, user, product))
+
+    async def _accept(self, call: Call) -> str | None:
+        return await self._stored(partial(self._core.take, call))
+
+    async def _stored(self, store: Callable[..., str | None]) -> str | None:
+        """Store without holding the loop: for longer than a moment, in another thread."""
         if _turn.is_over:
             await _turn.next()
         started = time.perf_counter()
         try:
-            admitted = self._admit(kind, activity, module, account, user, product)
-            return self._core.store(admitted, wait=False)
-        except WouldWait:
-            pass
+            return store(wait=False)
+        except WouldWait as held:
+            go_on = held.go_on
         finally:
             _turn.spent += time.perf_counter() - started
-        return await _in_thread(self._core.store, admitted)
+        return await _in_thread(go_on)
 
     async def track(
         self,
@@ -114,22 +151,26 @@ class AsyncTotango(Face):
         product: ProductLike | None = None,
     ) -> str | None:
         """Report one activity of a user in a module, below an account."""
-        return await self._call("track", activity, module, account, user, product)
+        return await self._send("track", activity, module, account, user, product)
 
     async def identify(
-        self, account: AccountLike | None = None, user: UserLike | None = None, product: ProductLike | None = None
+        self,
+        account: AccountLike | None = None,
+        user: UserLike | None = None,
+        product: ProductLike | None = None,
     ) -> str | None:
         """Become this account, user and product, and send their names and attributes now."""
+        await self._who.ready(needs_account=account is None, needs_user=user is None)
         self._become(account, user, product)
-        return await self._call("identify", None, None, account, user, product)
+        return await self._send("identify", None, None, account, user, product)
 
     async def set_account_attributes(self, account: AccountLike) -> str | None:
         """Send an account's name and attributes now; no user is needed."""
-        return await self._call("account", None, None, account, None, None)
+        return await self._send("account", account=account)
 
     async def set_user_attributes(self, account: AccountLike | None, user: UserLike) -> str | None:
         """Send a user's name and attributes now, below the account, or its product account."""
-        return await self._call("user", None, None, account, user, None)
+        return await self._send("user", account=account, user=user)
 
     async def heartbeat(
         self,
@@ -139,14 +180,26 @@ class AsyncTotango(Face):
         product: ProductLike | None = None,
     ) -> str | None:
         """Report that the user spends time in a module, as the browser does once a minute."""
-        return await self._call("heartbeat", HEARTBEAT_ACTIVITY, module, account, user, product)
+        return await self._send("heartbeat", None, module, account, user, product)
+
+    async def asnippet(self, nonce: str | None = None) -> str:
+        """Return what `snippet` does, where whose the request is must be awaited first."""
+        await self._who.ready(needs_account=True, needs_user=True)
+        return self.snippet(nonce)
+
+    async def acarry(self) -> str | None:
+        """Return what `carry` does, where whose the request is must be awaited first."""
+        await self._who.ready(needs_account=True, needs_user=True)
+        return self.carry()
 
     async def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was accepted is delivered or dead; `False` after `timeout` seconds."""
         return await _in_thread(self._core.flush, timeout)
 
     async def close(self, timeout: float = 2.0) -> None:
-        """Stop, after at most `timeout` seconds. What is not delivered stays in the spool for the next process."""
+        """Stop, after at most `timeout` seconds. What is not delivered stays in the spool for the
+        next process.
+        """
         await _in_thread(self._core.worker.close, timeout)
 
     async def dead_letters(self) -> list[DeadLetter]:
@@ -154,11 +207,13 @@ class AsyncTotango(Face):
         return await _in_thread(self._core.letters)
 
     async def __aenter__(self) -> Self:
-        if not self._core.options.disabled:
-            await _in_thread(self._core.worker.open)  # the first event need not wait for the disk
+        await self._open()  # the first event need not wait for the disk
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()

@@ -2,60 +2,80 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 
-from .delivery.transports import Settings
+from . import hooks, host
+from .assembly import make_spool, sender_maker
 from .delivery.worker import Worker
-from .errors import InvalidEvent, Readable, shown
+from .errors import InvalidEvent, SpoolError, kinds_of
 from .events import Event, Joins
-from .identity import Problem
-from .letters import letter, refusal
+from .hooks import HookFailed, LetterHook
+from .items import MOST_BODY_BYTES, item, items_or_letter, too_large
+from .known import KnownCalls, key_of
+from .locks import make_lock
 from .log import tell_once
-from .options import has_pycurl
 from .recall import Recall
-from .spool import Item, MemorySpool, Owner, Spool
-from .spool.base import given_up, is_held, refused_letter
-from .version import __version__
-from .wire import claimed_keys, requests, token_suffix
+from .show import Readable, shown
+from .spool import DeadLetter, Item, Owner
+from .spool.values import is_held
+from .wire import claimed_keys, requests, user_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .delivery.transports import Transport
+    from .calls import Call
+    from .errors import Problem
+    from .known import Short
     from .options import Options
-    from .spool import DeadLetter, Outcome
+    from .spool import Outcome
     from .wire import Request
 
-USER_AGENT = f"totango-sdk/{__version__} (Python)"
-MOST_BODY_BYTES = 512 << 10
 _AFTER_COLLECTION_SECONDS = 2.0
 
 
-# Which call makes an event of which kind.
-CALLS = {
-    "track": "track",
-    "heartbeat": "heartbeat",
-    "identify": "identify",
-    "account": "set_account_attributes",
-    "user": "set_user_attributes",
-}
-
-
-class _HookFailed(Exception):
-    """`before_send` did not give an event. Even a strict client keeps it as a letter: the call was right."""
-
-    def __init__(self, why: str, problems: tuple[Problem, ...]) -> None:
-        super().__init__(why)
-        self.problems = problems
+class _BusyError(Exception):
+    """Nothing was stored, since that would have waited."""
 
 
 class WouldWait(Exception):
-    """Storing this now would wait for the disk or for another thread."""
+    """Storing this now would wait for the disk or for another thread; `go_on` does."""
+
+    def __init__(self, go_on: Callable[[], str | None]) -> None:
+        super().__init__()
+        self.go_on = go_on
+
+
+def _never() -> bool:
+    return False
+
+
+@attrs.define(eq=False)
+class Ready:
+    """An event that is checked, and can be stored once.
+
+    `is_stored` says whether it was, and `is_open` whether it still may be: an integration that puts
+    it off sets that.
+    """
+
+    core: Core
+    event: Event
+    call: Call
+    is_stored: bool = False
+    is_open: Callable[[], bool] = _never
+
+    def __call__(self, *, wait: bool = True) -> str | None:
+        """Store it, for a host that never notices what fails; with `wait=False`, raises `WouldWait`."""
+        if self.is_stored:
+            return None
+        core, self.is_stored = self.core, True
+        return core._store(core._keep, self.event, self.call, wait=wait)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -85,16 +105,12 @@ class Core:
 
     def __init__(self, options: Options) -> None:
         self.options = options
+        self.on_ready: Callable[[Ready], None] | None = None  # for tests: told of each event
         self._forget()
-        gave_up = weakref.WeakMethod(self._gave_up)
         self.worker = Worker(
-            _make_spool(options),
+            make_spool(options),
             Owner(options.service_id, options.endpoint),
-            _transport_maker(options),
-            suffix=token_suffix(options.api_token),
-            max_connections=options.max_connections,
-            max_rate=options.max_rate,
-            on_dead=lambda outcome: _call(gave_up, outcome),
+            sender_maker(options, weakref.WeakMethod(self._gave_up)),
             on_fork=_weakly(self),
         )
         # A client that nobody holds any more ends its thread; at exit another hook does that.
@@ -104,120 +120,287 @@ class Core:
         """Forget what was said: a forked child says it anew."""
         self.recall = Recall(self.options.attributes_ttl)
         self.joins = Joins()
-        self._count_lock = threading.RLock()
+        self._known = KnownCalls(self.options.service_id)
+        self._count_lock = make_lock()
         self._dropped = 0
+        self._thread: int | None = None  # the first that has used this client
+        self._is_shared = False
+        hook = self.options.on_dead_letter
+        self._letter_hook = None if hook is None else LetterHook(hook)
 
-    # -- from a call to an event
+    def allow_as(self, options: Options) -> None:
+        """Allow what a client with these options does, for which this one stands in."""
+        mine = self.options
+        self.options = attrs.evolve(
+            mine,
+            extra_id_characters=mine.extra_id_characters + options.extra_id_characters,
+            allow_empty_accounts=mine.allow_empty_accounts or options.allow_empty_accounts,
+        )
 
-    def admit(self, event: Event) -> Event | None:
-        """Return the event to store, or `None` if the host drops it. Raises what `refuse` takes."""
-        hook = self.options.before_send
-        if hook is not None:
-            try:
-                changed = hook(event)
-            except Exception as error:  # not sent as it was: the hook may be there to take a secret out
-                problems = error.problems if isinstance(error, InvalidEvent) else ()
-                told = f"InvalidEvent: {error}" if problems else shown(error)
-                raise _HookFailed(f"before_send raised {told}", problems) from error
+    # -- a call, from the host's line to the spool
+
+    def take(self, call: Call, *, wait: bool = True) -> str | None:
+        """Accept a call for the host, which never notices what fails; see `accept`.
+
+        What is refused becomes a dead letter; if the client is strict, raises `InvalidEvent`.
+        """
+        if not self._meet_thread():
+            return None
+        key = None if call.kind != "track" or self._has_hooks else key_of(call)
+        short = None if key is None else self._known.find(key, call)
+        if short is not None:
+            return self._store(self._keep_short, short, call, wait=wait)
+        ready = self._ready(call, wait=wait)
+        if ready is None:
+            return None
+        if key is not None:
+            self._known.learn(key, ready.event)
+        return ready(wait=wait)
+
+    @property
+    def _has_hooks(self) -> bool:
+        """Whether anybody is to see each event."""
+        options = self.options
+        return options.before_send is not None or options.disabled or self.on_ready is not None
+
+    def prepare(self, call: Call, *, wait: bool = True) -> Ready | None:
+        """Check a call, and return what stores its event, now or later.
+
+        `None` if there is nothing to store: nobody is meant, the host drops it, or it was refused.
+        """
+        return self._ready(call, wait=wait) if self._meet_thread() else None
+
+    def _meet_thread(self) -> bool:
+        """See whether the caller is another thread, or has other locks, than before.
+
+        `False` if nothing can be stored any more, since the interpreter is about to be gone.
+        """
+        if self.worker.locks_of is not threading.Lock and not self.worker.look_around():
+            return False
+        if self._thread != threading.get_ident():
+            self._note_thread()
+        return True
+
+    def _ready(self, call: Call, *, wait: bool) -> Ready | None:
+        if call.is_nobodys:
+            self._drop_nobodys(call)
+            return None
+        try:
+            event = self.check(call)
+        except host.FAILURES as error:
+            host.swallow(error)
+            self._refuse(call, error, wait=wait)
+            return None
+        if event is None or self.options.disabled:
+            return None
+        ready = Ready(self, event, call)
+        if self.on_ready is not None:
+            self.on_ready(ready)
+        return ready
+
+    def accept(self, call: Call) -> str | None:
+        """Check, encode and store a call, and return the event's id; `None` if nothing is sent.
+
+        Raises `InvalidEvent` and `SpoolFull`: for whoever wants to know what became of it.
+        """
+        event = self.check(call)
+        if event is None or self.options.disabled:
+            return None
+        return self._keep(event)
+
+    def check(self, call: Call) -> Event | None:
+        """Return the event that a call is, as the host wants it sent; `None` if it drops it.
+
+        Raises `InvalidEvent`.
+        """
+        event = self._event(call)
+        if self.options.before_send is not None:
+            changed = hooks.before_send(self.options.before_send, event)
             if changed is None:
                 self._drop()
                 return None
-            if not isinstance(changed, Event):
-                msg = f"before_send returned {shown(changed)}; it returns an Event, or None to drop it"
-                raise _HookFailed(msg, ())
             event = changed
         if event.product is not None:
             self.joins.check(event)
         return event
 
-    def refuse(self, error: Exception, call: dict[str, Any]) -> Item:
-        """Return the letter of a call that failed; if the client is strict, raises `error`."""
-        if isinstance(error, _HookFailed):
-            return self._refuse(call, error.problems, str(error))
-        if self.options.strict:
-            raise error
-        if isinstance(error, InvalidEvent):
-            return self._refuse(call, error.problems, str(error))
-        return self._refuse(call, (), f"the call failed with {shown(error)}")
+    def _event(self, call: Call) -> Event:
+        return call.event(
+            allow_empty_accounts=self.options.allow_empty_accounts,
+            extra_id_characters=self.options.extra_id_characters,
+        )
 
-    def _refuse(self, call: dict[str, Any], problems: tuple[Problem, ...], why: str) -> Item:
-        kind = ", ".join(sorted({problem.field for problem in problems})) or why[:100]
-        kept = "" if self.options.disabled else ", and is kept as a dead letter"
-        tell_once(f"invalid {kind}", f"an event is not sent{kept}: {why}", level="error")
-        return letter(refusal(call, problems, why))
+    def _note_thread(self) -> None:
+        thread = threading.get_ident()
+        if thread != self._thread and not self._is_shared:
+            self._is_shared = self._thread is not None
+            self._thread = thread
 
-    # -- from an event to the spool
+    def tell_if_shared(self) -> None:
+        """Tell whoever has changed the client for all threads that there are several."""
+        if self._is_shared or self._thread not in (None, threading.get_ident()):
+            tell_once(
+                "identify shared",
+                "identify() has changed the account, user or product of a client that several "
+                "threads use, for all of them. In a request, use `with client.context(...)` for who "
+                "it is, and set_account_attributes() to send attributes",
+            )
 
-    def store(self, admitted: Event | Item | None, *, wait: bool = True) -> str | None:
-        """Store what was admitted, and return the event's id; `None` if nothing will be sent.
+    def _keep(self, event: Event, *, wait: bool = True) -> str:
+        """Store an event that is right, with what is due of who it is about."""
+        _tell_warnings(event.problems)
+        return self._with_claims(self._claim_and_put, event, wait=wait)
 
-        With `wait=False`, raises `WouldWait` instead of waiting.
+    def _keep_short(self, short: Short, *, wait: bool = True) -> str:
+        """Store an activity whose request is made already."""
+        _tell_warnings(short.known.problems)
+        return self._with_claims(self._say_or_put, short, wait=wait)
+
+    def _with_claims(self, put: Callable[..., str], what: Event | Short, *, wait: bool) -> str:
+        """Put while nobody else claims, or puts: at the end of the interpreter only this lock tells that
+        a thread was stopped for good in the middle of it.
         """
-        if admitted is None or self.options.disabled:
-            return None
-        if is_held(self.recall.lock) or self.worker.is_inside:
-            self._store_elsewhere(admitted)
-            return None
-        try:
-            if isinstance(admitted, Item):
-                self._store_letter(admitted, wait=wait)
-                return None
-            for problem in admitted.problems:
-                tell_once(f"warning {problem.field}", f"an event is sent, but {problem}")
-            return self._store_event(admitted, wait=wait)
-        except WouldWait:
-            raise
-        except InvalidEvent as invalid:  # only its body tells that it is too large
-            if self.options.strict:
-                raise
-            refused = self._refuse(_given(admitted), invalid.problems, str(invalid))
-            return self.store(refused, wait=wait)
-        except Exception as error:  # a full disk above all: the host must not notice
-            self._drop()
-            tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
-            return None
-
-    def _store_elsewhere(self, admitted: Event | Item) -> None:
-        """Have another thread store what a signal handler or a `__del__` brings in the middle of one of our calls.
-
-        Here it would wait for itself.
-        """
-        try:
-            threading.Thread(target=self.store, args=(admitted,), name="totango-late", daemon=False).start()
-        except RuntimeError as error:  # too many threads, or the interpreter is ending
-            self._drop()
-            tell_once("lost late", f"events are lost: {error}", level="error")
-
-    def _store_event(self, event: Event, *, wait: bool) -> str | None:
         lock = self.recall.lock
-        if not lock.acquire(blocking=wait):
-            raise WouldWait
+        if wait and (self.worker._thread is not None or not sys.is_finalizing()):
+            with lock:
+                return put(what, wait=wait)
+        try:
+            # At the very end nobody lets go of it any more.
+            if not lock.acquire(blocking=False):
+                raise _BusyError
+            return put(what, wait=wait)
+        finally:
+            if is_held(lock):
+                lock.release()
+
+    def _say_or_put(self, short: Short, *, wait: bool) -> str:
+        """Put a short activity with what is due of its user, or the whole event if more is."""
+        if any(self.recall.is_due(key, mark) for key, mark in short.known.beginning.said):
+            return self._claim_and_put(self._event(short.call), wait=wait)
+        user = short.user
+        if user is None or not self.recall.due(short.about[-1], user.said.mark, False):
+            return self._put([Item(short.body, short.about)], wait=wait)
+        record = short.about[-1:]
+        event_id = None
+        try:
+            body = short.body + user_attributes(user)
+            if len(body) > MOST_BODY_BYTES:
+                raise too_large(self._event(short.call), len(body))
+            event_id = self._put([Item(body, short.about, record)], wait=wait)
+        finally:
+            if event_id is None:
+                self.recall.forget(record)
+        return event_id
+
+    def _claim_and_put(self, event: Event, *, wait: bool) -> str:
         made: list[Request] = []
         event_id = None
         try:
             made = requests(self.options.service_id, event, self.recall.due)
-            items = []
-            for lane, body, _ in made:
-                if len(body) > MOST_BODY_BYTES:
-                    raise InvalidEvent([_too_large(event, len(body))])
-                items.append(Item(lane, body))
-            event_id = self._put(items, wait=wait)
+            event_id = self._put([item(request, event) for request in made], wait=wait)
         finally:
             if event_id is None:
                 self.recall.forget(key for request in made for key in request.keys)
-            lock.release()
         return event_id
 
-    def _store_letter(self, item: Item, *, wait: bool) -> None:
-        event_id = self._put([item], wait=wait)
-        if self.options.on_dead_letter is not None:
-            self._tell_hook(refused_letter(event_id, item.body, time.time()))
+    def keep_all(self, events: list[Event], letters: list[bytes]) -> None:
+        """Store events that are right and calls that were refused, in order: all, or none.
+
+        Raises `SpoolFull`, and what else keeps a spool from storing.
+        """
+        items = [Item(letter, is_letter=True) for letter in letters]
+        made: list[Request] = []
+        with self.recall.lock:
+            try:
+                for event in events:
+                    mine = requests(self.options.service_id, event, self.recall.due)
+                    made += mine
+                    items += items_or_letter(mine, event)
+                self._put(items, wait=True)
+            except BaseException:
+                self.recall.forget(key for request in made for key in request.keys)
+                raise
+
+    def _refuse(self, call: Call, error: BaseException, *, wait: bool) -> None:
+        """Keep a refused call as a dead letter; if the client is strict, raise `error`."""
+        if self.options.strict and not isinstance(error, HookFailed):
+            raise error
+        problems: tuple[Problem, ...] = getattr(error, "problems", ())
+        why = str(error)
+        if not isinstance(error, HookFailed | InvalidEvent):
+            problems, why = (), f"the call failed with {shown(error)}"
+        kinds = kinds_of(problems) or why[:100]
+        kept = "" if self.options.disabled else ", and is kept as a dead letter"
+        tell_once(f"invalid {kinds}", f"an event is not sent{kept}: {why}", level="error")
+        if not self.options.disabled:
+            self._store(self._bury, call.refusal(problems, why), call, wait=wait)
+
+    def _bury(self, refusal: bytes, *, wait: bool = True) -> None:
+        """Store a refused call as the dead letter that it is, and tell the host's hook."""
+        event_id = self._put([Item(refusal, is_letter=True)], wait=wait)
+        if self._letter_hook is not None:
+            self._letter_hook.tell(DeadLetter.refused(event_id, refusal, time.time()))
 
     def _put(self, items: list[Item], *, wait: bool) -> str:
         event_id = self.worker.put(items, wait=wait)
         if event_id is None:
-            raise WouldWait
+            raise _BusyError
+        if self._letter_hook is not None:
+            self._letter_hook.put(event_id, len(items))
         return event_id
+
+    def _store(
+        self,
+        store: Callable[..., str | None],
+        what: Event | Short | bytes,
+        call: Call,
+        *,
+        wait: bool,
+    ) -> str | None:
+        """Store an event, or a letter, by `store`, and count what cannot be.
+
+        With `wait=False`, raises `WouldWait`.
+        """
+        if is_held(self.recall.lock) or self.worker.is_inside:
+            self._store_elsewhere(partial(self._store, store, what, call, wait=True))
+            return None
+        try:
+            return store(what, wait=wait)
+        except _BusyError:
+            if sys.is_finalizing():
+                self._drop()
+                return None
+            raise WouldWait(partial(self._store, store, what, call, wait=True)) from None
+        except InvalidEvent as invalid:  # only its body tells that it is too large
+            self._refuse(call, invalid, wait=wait)
+            return None
+        except SpoolError as error:  # a full disk above all: the host must not notice
+            host.let_pass(error)
+            self._drop()
+            tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
+            return None
+        except host.FAILURES as error:
+            host.swallow(error)
+            self._drop()
+            tell_once(f"lost {type(error).__name__}", f"events are lost: {error}", level="error")
+            return None
+
+    def _store_elsewhere(self, store: Callable[[], object]) -> None:
+        """Have another thread store what a signal handler or a `__del__` brings in the middle of
+        one of our calls. Here it would wait for itself.
+        """
+        if sys.is_finalizing():
+            self._drop()
+        else:
+            self.worker.later(store)
+
+    def _drop_nobodys(self, call: Call) -> None:
+        self._drop()
+        tell_once(
+            "nobody",
+            f"{call.name} is not sent, since nobody is identified here: give account= and user=",
+            level="info",
+        )
 
     def _drop(self) -> None:
         with self._count_lock:
@@ -229,21 +412,21 @@ class Core:
         """An event came back as dead: its attributes count as not sent."""
         event = outcome.event
         self.recall.forget(claimed_keys(event.body))
-        tell_once(f"dead {outcome.reason}", f"an event was given up and is kept as a dead letter: {outcome.reason}")
-        if self.options.on_dead_letter is not None:
-            self._tell_hook(given_up(event, outcome.reason))
-
-    def _tell_hook(self, dead: DeadLetter) -> None:
-        hook = self.options.on_dead_letter
-        assert hook is not None
-        try:
-            hook(dead, dead.reason)
-        except Exception as error:  # it may fail without harm
-            tell_once("on_dead_letter", f"on_dead_letter raised {shown(error)}; the dead letter is kept all the same")
+        tell_once(
+            f"dead {outcome.reason}",
+            f"an event was given up and is kept as a dead letter: {outcome.reason}",
+        )
+        if self._letter_hook is not None:
+            self._letter_hook.gave_up(outcome)
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was accepted is delivered or dead; `False` after `timeout` seconds."""
         return True if self.options.disabled else self.worker.flush(timeout)
+
+    def take_over(self, timeout: float = 0.0) -> None:
+        """Deliver what processes have left that are gone; see `Worker.take_over`."""
+        if not self.options.disabled:
+            self.worker.take_over(timeout)
 
     def stats(self) -> Stats:
         """Count what became of everything."""
@@ -255,7 +438,9 @@ class Core:
             retrying=counts.retrying,
             dead=counts.dead,
             dropped=dropped,
-            oldest_age=None if counts.oldest_at is None else max(0.0, time.time() - counts.oldest_at),
+            oldest_age=None
+            if counts.oldest_at is None
+            else max(0.0, time.time() - counts.oldest_at),
             in_flight=counts.in_flight,
             durable=self.worker.spool.durable,
         )
@@ -266,23 +451,9 @@ class Core:
         return list(self.worker.spool.letters())
 
 
-def _too_large(event: Event, size: int) -> Problem:
-    message = (
-        f"the request is {size} bytes long; at most {MOST_BODY_BYTES} are sent. Totango keeps 255 or 512 characters "
-        "of each value: send fewer attributes"
-    )
-    return Problem("account", None if event.account is None else event.account.id, message)
-
-
-def _given(event: Any) -> dict[str, Any]:
-    fields = ("activity", "module", "account", "user", "product")
-    return {"call": CALLS[event.kind], **{name: getattr(event, name) for name in fields}}
-
-
-def _call(method: weakref.WeakMethod[Any], outcome: Outcome) -> None:
-    found = method()
-    if found is not None:
-        found(outcome)
+def _tell_warnings(problems: tuple[Problem, ...]) -> None:
+    for problem in problems:
+        tell_once(f"warning {kinds_of([problem])}", f"an event is sent, but {problem}")
 
 
 def _weakly(core: Core) -> Callable[[], None]:
@@ -294,34 +465,3 @@ def _weakly(core: Core) -> Callable[[], None]:
             found._forget()
 
     return on_fork
-
-
-def _make_spool(options: Options) -> Spool:
-    if options.spool == "memory" or options.disabled:
-        return MemorySpool()
-    if options.spool is None or isinstance(options.spool, str) or hasattr(options.spool, "__fspath__"):
-        from .spool.disk import DiskSpool
-        from .spool.paths import default_directory
-
-        return DiskSpool(options.spool or default_directory(), durability=options.durability)
-    spool: Spool = options.spool
-    return spool
-
-
-def _transport_maker(options: Options) -> Callable[[], Transport]:
-    if not isinstance(options.transport, str):
-        return lambda: options.transport
-
-    settings = Settings(options.endpoint, options.timeout, options.max_connections, USER_AGENT, options.proxy)
-
-    def make() -> Transport:
-        # Imported with the first request, in the sender's thread.
-        if options.transport == "curl" or (options.transport == "auto" and has_pycurl()):
-            from .delivery.transports.curl import CurlTransport
-
-            return CurlTransport(settings)
-        from .delivery.transports.httpx import HttpxTransport
-
-        return HttpxTransport(settings)
-
-    return make

@@ -13,44 +13,45 @@ TotangoError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from .show import Readable, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
-    from .identity import Problem
+Severity = Literal["error", "warning"]
 
-_SHOWN = 80
-
-
-def shown(value: object) -> str:
-    """Return `value` as an error message may show it: one line, never more than 80 characters."""
-    try:
-        return one_line(repr(value if not isinstance(value, str | bytes) else value[: _SHOWN + 1]), _SHOWN)
-    except Exception:  # a hostile __repr__ must not hide the error that is being told
-        return f"<{type(value).__name__} that cannot be shown>"
+_FIELD_SHOWN = 128
 
 
-def one_line(text: str, limit: int) -> str:
-    """Return `text` as a log line may have it: what cannot be printed is escaped, and it is cut to `limit`."""
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+@attrs.frozen(repr=False)
+class Problem(Readable):
+    """One broken rule.
+
+    `field` names what is wrong (`account`, `user`, `activity`, `account.Plan` and so on), `value`
+    is what was given, `message` says what was expected and what to do. An `error` means that
+    Totango would drop or misfile the event; a `warning` means that it is sent, and told. `rule` is
+    the stable name of the rule, such as `id.characters`, by which programs count; docs/rules.md
+    lists them all.
+    """
+
+    field: str
+    value: Any = attrs.field(repr=shown)
+    message: str
+    severity: Severity = "error"
+    rule: str = ""
+
+    def __str__(self) -> str:
+        return f"{one_line(self.field, _FIELD_SHOWN)}: {self.message}"
 
 
-class Readable:
-    """Shows the fields of an attrs class, as attrs would; writing a `__repr__` for each class costs at import."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        kind: Any = type(self)
-        shown_fields = [
-            f"{field.name}={(field.repr if callable(field.repr) else repr)(getattr(self, field.name))}"
-            for field in kind.__attrs_attrs__
-            if field.repr
-        ]
-        return f"{kind.__name__}({', '.join(shown_fields)})"
+def kinds_of(problems: Iterable[Problem]) -> str:
+    """Return which rules are broken, and of which fields: alike for problems of one kind."""
+    return ", ".join(sorted({f"{problem.rule} {problem.field}" for problem in problems}))
 
 
 class TotangoError(Exception):
@@ -59,6 +60,14 @@ class TotangoError(Exception):
 
 class OptionsError(TotangoError, ValueError):
     """An option is wrong. The message names the option, its value, and an example of a right one."""
+
+    @classmethod
+    def of(cls, name: str, value: object, expected: str, example: str) -> Self:
+        """Return the error for an option `name` that has this value.
+
+        `expected` says what is right, and `example` is Python that stands for such a value.
+        """
+        return cls(f"{name}={shown(value)} is wrong: {expected}, such as {name}={example}")
 
 
 class InvalidID(TotangoError, ValueError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from . import host
+from .imports import preload
+from .locks import make_lock
 
 _KINDS_REMEMBERED = 1000
 _told: dict[str, None] = {}
-_lock = threading.RLock()  # a signal handler may interrupt whoever holds it
+_lock = make_lock()  # a signal handler may interrupt whoever holds it
 
 
 def tell_once(kind: str, message: str, *, level: str = "warning") -> None:
@@ -21,13 +23,19 @@ def tell_once(kind: str, message: str, *, level: str = "warning") -> None:
             _told.pop(next(iter(_told)))
         _told[kind] = None
     # Importing logging takes longer than all the rest of this package; nearly nobody gets here.
+    preload("logging")
     import logging
 
-    getattr(logging.getLogger("totango_sdk"), level)("%s (further ones of this kind are not logged)", message)
+    try:
+        getattr(logging.getLogger("totango_sdk"), level)(
+            "%s (further ones of this kind are not logged)", message
+        )
+    except host.FAILURES as error:  # a filter or handler of the host's; nobody is left to tell
+        host.swallow(error)
 
 
 def forget_told() -> None:
     """Tell every kind of fault anew: in a forked child, whose log may be another; and in tests."""
     global _lock
-    _lock = threading.RLock()
+    _lock = make_lock()
     _told.clear()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
+
+from .locks import make_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,9 +25,10 @@ class Recall:
     def __init__(self, ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ttl = ttl
         self._clock = clock
-        # cachetools is not thread-safe. Whoever stores what it has claimed holds the lock from the claim
-        # to the store, so that of two claims for one account the later one is also stored later.
-        self.lock = threading.RLock()
+        # cachetools is not thread-safe. Whoever stores what it has claimed holds the lock from the
+        # claim to the store, so that of two claims for one account the later one is also stored
+        # later.
+        self.lock = make_lock()
         # Mark and time. Not a TTLCache: looking into that costs six times as much, on every track.
         self._said: LRUCache[str, tuple[int, float]] = LRUCache(maxsize=_REMEMBERED)
 
@@ -42,6 +44,14 @@ class Recall:
                     return False
             self._said[key] = (mark, now)
             return True
+
+    def is_due(self, key: str, mark: int) -> bool:
+        """Whether this would have to be said now. Claims nothing."""
+        if self._ttl <= 0:
+            return True
+        with self.lock:
+            said = self._said.get(key)
+        return said is None or said[0] != mark or self._clock() - said[1] >= self._ttl
 
     def forget(self, keys: Iterable[str]) -> None:
         """Count these as not said: the request that carried them was given up."""

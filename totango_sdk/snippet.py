@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .errors import InvalidEvent, OptionsError, shown
+from .browser import to_browser
+from .errors import InvalidEvent, OptionsError, kinds_of
 from .events import Event
-from .identity import text_problems
 from .log import tell_once
 
 if TYPE_CHECKING:
-    from .context import Defaults
     from .core import Core
-    from .identity import Account, Problem, Product, User
+    from .scope import Defaults, Trouble
 
 # https://www.w3.org/TR/CSP3/#grammardef-nonce-source
 _NONCE = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-# What ends a script or begins a comment in HTML. JSON in ASCII has no bare U+2028 and no other surprise.
+# What ends a script or begins a comment in HTML. JSON in ASCII has no bare U+2028 and no other
+# surprise.
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
-# Keys that have a meaning of their own; an attribute with such a name stands in `attributes`.
-_ACCOUNT_KEYS = frozenset(("id", "o", "name", "odn", "ofid", "fid", "parent", "foreign_keys", "attributes"))
-_PRODUCT_KEYS = frozenset(("id", "name", "account_id", "module", "attributes"))
-_USER_KEYS = frozenset(("id", "u", "contact", "key_contact", "attributes"))
 
 
 class _Html(str):
@@ -40,85 +36,68 @@ def render(core: Core, defaults: Defaults, nonce: str | None) -> str:
 
     Raises `OptionsError` for a nonce that is none; if the client is strict, `InvalidEvent`.
     """
+    if defaults.trouble is not None:  # a page of nobody reports nobody
+        _tell(defaults.trouble)
+        return _Html()
+
     attribute = "" if nonce is None else f' nonce="{_checked(nonce)}"'
     account = defaults.account
     if core.options.allow_empty_accounts and account is not None and account.id in (None, ""):
-        account = None
-    defaults = defaults._replace(account=account)
-    try:
-        _check(core, defaults)
-    except InvalidEvent as invalid:
-        if core.options.strict:
-            raise
-        fields = ", ".join(sorted({problem.field for problem in invalid.problems}))
-        tell_once(f"snippet {fields}", f"snippet() is empty, and the page reports nothing: {invalid}", level="error")
+        defaults = defaults._replace(account=None)
+    if not _is_right(core, defaults) or core.options.disabled:
         return _Html()
-    if core.options.disabled:
-        return _Html()
-    written = json.dumps(_mapping(core, defaults), ensure_ascii=True).translate(_ESCAPES)
+
+    mapping = to_browser(core.options, *defaults[:4])
+    written = json.dumps(mapping, ensure_ascii=True).translate(_ESCAPES)
     return _Html(f"<script{attribute}>window.totango_options = {written};</script>")
+
+
+def _tell(trouble: Trouble) -> None:
+    if trouble.failure is not None:
+        tell_once("snippet identity", f"snippet() is empty: {trouble.failure}", level="error")
 
 
 def _checked(nonce: object) -> str:
     # A lazy nonce, as django-csp has it, is a str only by what it claims.
     text = str(nonce) if isinstance(nonce, str) else ""
     if not _NONCE.fullmatch(text):
-        msg = (
-            f"nonce={shown(nonce)} is no nonce of a content security policy: it has only base64 characters "
-            "(A-Z a-z 0-9 + / - _, and = at its end), such as secrets.token_urlsafe(16)"
+        expected = (
+            "it is the nonce of a content security policy, and has only base64 characters (A-Z a-z "
+            "0-9 + / - _, and = at its end)"
         )
-        raise OptionsError(msg)
+        raise OptionsError.of("nonce", nonce, expected, "secrets.token_urlsafe(16)")
     return text
+
+
+def _is_right(core: Core, defaults: Defaults) -> bool:
+    """Whether a page may say these; if not, that is told, or raised where the client is strict."""
+    try:
+        _check(core, defaults)
+    except InvalidEvent as invalid:
+        if core.options.strict:
+            raise
+        tell_once(
+            f"snippet {kinds_of(invalid.problems)}",
+            f"snippet() is empty, and the page reports nothing: {invalid}",
+            level="error",
+        )
+        return False
+    return True
 
 
 def _check(core: Core, defaults: Defaults) -> None:
     """Raise `InvalidEvent` if what a page would send of these would be dropped or misfiled."""
-    account, user, product, module = defaults
-    problems: list[Problem] = []
-    for given in (module, product and product.module):
-        problems += () if given is None or given == "" else text_problems("module", given)
-    for entity in (account, product, user):
-        problems += () if entity is None else entity.problems
+    account, user, product, _ = defaults[:4]
+    extra = core.options.extra_id_characters
+    problems = defaults.problems()
     if any(problem.severity == "error" for problem in problems):
         raise InvalidEvent(problems)
     if account is not None and product is not None:
-        core.joins.check(Event(kind="identify", account=account, user=user, product=product))
-
-
-def _mapping(core: Core, defaults: Defaults) -> dict[str, Any]:
-    """Return what `from_options` reads. Never the token: a page is no place for a secret."""
-    account, user, product, module = defaults
-    options = core.options
-    written: dict[str, Any] = {"service_id": options.service_id}
-    if options.region != "us":
-        written["region"] = "eu1" if options.region == "eu" else options.region  # the browser knows only eu1
-    if account is not None:
-        written["account"] = _account(account)
-    if product is not None:
-        written["product"] = _product(product)
-    if user is not None:
-        written["user"] = _entity({"id": user.id}, user, _USER_KEYS)
-    if module:
-        written["module"] = module
-    if options.allow_empty_accounts:
-        written["allow_empty_accounts"] = True
-    return written
-
-
-def _account(account: Account) -> dict[str, Any]:
-    named = {"id": account.id, "name": account.said.name, "ofid": account.said.ofid}
-    return _entity(named, account, _ACCOUNT_KEYS)
-
-
-def _product(product: Product) -> dict[str, Any]:
-    named = {"id": product.id, "name": product.said.name, "account_id": product.account_id, "module": product.module}
-    return _entity(named, product, _PRODUCT_KEYS)
-
-
-def _entity(named: dict[str, Any], entity: Account | Product | User, keys: frozenset[str]) -> dict[str, Any]:
-    """Return an entity in the browser's own shape, its values as the text that goes on the wire."""
-    written = {name: value for name, value in named.items() if value}
-    own = {name: value for name, value in entity.said.pairs if name in keys}
-    if own:
-        written["attributes"] = own
-    return written | {name: value for name, value in entity.said.pairs if name not in own}
+        event = Event(
+            kind="identify",
+            account=account,
+            user=user,
+            product=product,
+            extra_id_characters=extra,
+        )
+        core.joins.check(event)

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import attrs
 
-from ..errors import Readable
-from .ids import Problem, canonical_id, id_problems
-from .salesforce import foreign_key_warning
+from .. import host
+from ..show import Readable
+from . import rules, shape
+from .ids import id_problems
+from .salesforce import foreign_key_warning, record_warning
+from .shape import unless_empty
+from .texts import canonical_id
 from .values import AttributeList
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from ..errors import Problem
     from .ids import ID
     from .values import Value
 
@@ -32,7 +37,9 @@ _CACHED = 512
 
 
 class Said(NamedTuple):
-    """What an entity has to say beside its ID, as text: this rides along with events when it is due."""
+    """What an entity has to say beside its ID, as text: this rides along with events when it is
+    due.
+    """
 
     name: str | None
     ofid: str | None
@@ -44,10 +51,17 @@ class Said(NamedTuple):
         return self.mark != 0
 
 
-def _said(name: str | None, ofid: str | None, pairs: dict[str, str], order: tuple[str, ...]) -> Said:
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+_NOTHING_SAID = Said(None, None, (), 0)
+
+
+def _said(
+    name: str | None, ofid: str | None, pairs: dict[str, str], order: tuple[str, ...]
+) -> Said:
     names: Iterable[str] = pairs
     if order:
-        # What came in the browser's own shape keeps that mapping's order, between its parent and foreign_keys.
+        # What came in the browser's own shape keeps that mapping's order, between its parent and
+        # foreign_keys.
         place = {"parent_id": -1} | {name: at for at, name in enumerate(order)}
         names = sorted(pairs, key=lambda name: place.get(name, len(place)))
     listed = tuple((name, pairs[name]) for name in names)
@@ -65,44 +79,31 @@ def _as_optional_id(value: ID | None) -> str | None:
 
 
 def _frozen_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    if type(value) is MappingProxyType or not isinstance(value, Mapping):
-        return value  # what is no mapping is kept as given, for `problems` to show
-    return MappingProxyType(dict(value))
+    if type(value) is dict:
+        return MappingProxyType(dict(value)) if value else _EMPTY
+    if type(value) is MappingProxyType:
+        return value
+    try:
+        # What is no mapping, or cannot be read, is kept as given, for `problems` to show.
+        return MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
+    except host.FAILURES as error:
+        host.swallow(error)
+        return value
 
 
-def _parent_id(value: Account | ID | Mapping[str, Any] | None) -> str | None:
-    if isinstance(value, Account):
-        return value.id
-    if isinstance(value, Mapping):
-        return _as_id(_first(value, "id", "o"))
-    return _as_optional_id(value)
-
-
-def _first(mapping: Mapping[str, Any], *keys: str) -> Any:
-    """Return the first value that is there, as the browser does: an empty one counts as absent."""
-    found = None
-    for key in keys:
-        value = mapping.get(key)
-        if _unless_empty(value) is not None:
-            return value
-        if found is None:
-            found = value
-    return found
-
-
-def _unless_empty(value: Any) -> Any:
-    """Return `value`, or `None` for an empty text. By type first: some values, such as pandas' NA, have no truth."""
-    return None if isinstance(value, str) and not value else value
-
-
-def _extra(mapping: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the attributes of a mapping in the browser's shape: those of `attributes`, then the rest."""
-    nested = mapping.get("attributes")
-    extra: dict[str, Any] = dict(nested) if isinstance(nested, Mapping) else {}
-    if nested is not None and not isinstance(nested, Mapping):
-        extra["attributes"] = nested
-    extra.update((key, value) for key, value in mapping.items() if key not in known and key != "attributes")
-    return extra
+def _as_parent(value: Account | ID | Mapping[str, Any] | None) -> Account | str | None:
+    """Return a parent that has something to say of itself; of any other its ID."""
+    if value is None:
+        return None
+    try:
+        account = Account.from_mapping(value) if isinstance(value, Mapping) else value
+    except host.FAILURES as error:
+        host.swallow(error)
+        return _as_optional_id(value)  # type: ignore[arg-type]  # kept as given, for `problems` to show
+    if not isinstance(account, Account):
+        return _as_optional_id(account)
+    says = account.said.mark or any(problem.field != "account" for problem in account.problems)
+    return account if says else account.id
 
 
 class _Entity(Readable):
@@ -112,9 +113,22 @@ class _Entity(Readable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy what was given; the rest is derived again."""
-        given = {each.alias: getattr(self, each.name) for each in attrs.fields(cast("Any", type(self))) if each.init}
-        plain = {name: dict(value) if type(value) is MappingProxyType else value for name, value in given.items()}
+        given = {
+            each.alias: getattr(self, each.name)
+            for each in attrs.fields(cast("Any", type(self)))
+            if each.init
+        }
+        plain = {
+            name: dict(value) if type(value) is MappingProxyType else value
+            for name, value in given.items()
+        }
         return _rebuild, (type(self), plain)
+
+
+def _note(entity: _Entity, problems: Iterable[Problem], said: Said) -> None:
+    """Set what is derived; the entity is frozen from then on."""
+    object.__setattr__(entity, "problems", tuple(problems))
+    object.__setattr__(entity, "said", said)
 
 
 def _rebuild(kind: type[Any], given: dict[str, Any]) -> Any:
@@ -134,52 +148,100 @@ class Account(_Entity):
 
     id: str = attrs.field(converter=_as_id)
     name: str | None = attrs.field(default=None, kw_only=True)
-    parent: str | None = attrs.field(default=None, kw_only=True, converter=_parent_id)
+    _parent: Account | str | None = attrs.field(
+        default=None, kw_only=True, converter=_as_parent, alias="parent"
+    )
     foreignkeyid: Value = attrs.field(default=None, kw_only=True)
-    foreign_keys: Mapping[str, Value] = attrs.field(factory=dict, converter=_frozen_mapping, kw_only=True, hash=False)
+    foreign_keys: Mapping[str, Value] = attrs.field(
+        factory=dict, converter=_frozen_mapping, kw_only=True, hash=False
+    )
     ofid: Value = attrs.field(default=None, kw_only=True)
-    attributes: Mapping[str, Value] = attrs.field(factory=dict, converter=_frozen_mapping, kw_only=True, hash=False)
-    _order: tuple[str, ...] = attrs.field(default=(), kw_only=True, alias="_order", eq=False, repr=False)
+    attributes: Mapping[str, Value] = attrs.field(
+        factory=dict, converter=_frozen_mapping, kw_only=True, hash=False
+    )
+    _order: tuple[str, ...] = attrs.field(
+        default=(), kw_only=True, alias="_order", eq=False, repr=False
+    )
     problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
     said: Said = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if self._is_an_id_alone():
+            _note(self, id_problems("account", self.id, "account"), _NOTHING_SAID)
+            return
         found = AttributeList("account", _ACCOUNT_VALUE_LIMIT)
         found.problems += id_problems("account", self.id, "account")
         name = None if self.name is None else found.text("account.name", self.name, _NAME_LIMIT)
-        ofid = None if self.ofid is None else found.text("account.ofid", self.ofid, _ACCOUNT_VALUE_LIMIT)
+        ofid = self._ofid(found)
         found.add("parent_id", self.parent)
         found.add_all("attributes", self.attributes)
         found.add("foreignkeyid", self.foreignkeyid)
         found.add_all("foreign_keys", self.foreign_keys)
         _check_relations(found, self.id)
-        object.__setattr__(self, "problems", tuple(found.problems))
-        object.__setattr__(self, "said", _said(name, ofid, found.pairs, self._order))
+        if (parent := self.parent_account) is not None:
+            found.problems += _of_parent(parent)
+        _note(self, found.problems, _said(name, ofid, found.pairs, self._order))
+
+    def _is_an_id_alone(self) -> bool:
+        """Whether there is nothing else to check, as of most accounts."""
+        return (
+            self.name is self._parent is self.foreignkeyid is self.ofid is None
+            and self.attributes is self.foreign_keys is _EMPTY
+        )
+
+    @property
+    def parent(self) -> str | None:
+        """The ID of the account that this one is a child of."""
+        known = self.parent_account
+        return self._parent if known is None else known.id  # type: ignore[return-value]
+
+    @property
+    def parent_account(self) -> Account | None:
+        """The parent, where a name or attributes of it are known too."""
+        # By type, not isinstance: what is kept as given may raise when it is asked for its class.
+        return self._parent if issubclass(type(self._parent), Account) else None  # type: ignore[return-value]
+
+    def _ofid(self, found: AttributeList) -> str | None:
+        if self.ofid is None:
+            return None
+        text = found.text("account.ofid", self.ofid, _ACCOUNT_VALUE_LIMIT)
+        if warning := record_warning("account", text or ""):
+            found.problems.append(rules.SALESFORCE_FORM.broken("account.ofid", text, warning))
+        return text
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Account:
         """Read an account in the browser's own shape: any key that has no meaning is an attribute."""
-        extra = _extra(mapping, frozenset(("id", "o", "name", "odn", "ofid", "fid", "parent", "foreign_keys")))
-        foreignkeyid = extra.get("foreignkeyid")
+        values, attributes = shape.ACCOUNT.read(mapping)
+        foreign_keys = unless_empty(values.pop("foreign_keys"))
+        order = tuple(attributes)
         return cls(
-            _first(mapping, "id", "o"),
-            name=_first(mapping, "name", "odn"),
-            parent=mapping.get("parent"),
-            foreignkeyid=foreignkeyid,
-            foreign_keys={} if (given := _unless_empty(mapping.get("foreign_keys"))) is None else given,
-            ofid=_first(mapping, "fid", "ofid"),
-            attributes={key: value for key, value in extra.items() if key != "foreignkeyid"},
-            _order=tuple(extra),
+            **values,
+            foreignkeyid=attributes.pop("foreignkeyid", None),
+            foreign_keys={} if foreign_keys is None else foreign_keys,
+            attributes=attributes,
+            _order=order,
         )
+
+
+def _of_parent(parent: Account) -> Iterator[Problem]:
+    """Yield what is wrong with a parent's own name and attributes; its ID is the child's matter."""
+    if canonical_id(parent.id) is None:
+        yield from id_problems("account", parent.id, "account.parent_id")
+    for problem in parent.problems:
+        if problem.field != "account":
+            yield attrs.evolve(problem, field=f"account.parent.{problem.field[len('account.') :]}")
 
 
 def _check_relations(found: AttributeList, account_id: str) -> None:
     if type(account_id) is str and found.pairs.get("parent_id") == account_id:
         message = f"{account_id!r} cannot be its own parent; leave parent out"
-        found.problems.append(Problem("account.parent_id", account_id, message))
+        found.problems.append(rules.PARENT_ITSELF.broken("account.parent_id", account_id, message))
     if warning := foreign_key_warning(found.pairs.get("foreignkeyid", "")):
         found.problems.append(
-            Problem("account.foreignkeyid", found.pairs["foreignkeyid"], warning, "warning"),
+            rules.SALESFORCE_FORM.broken(
+                "account.foreignkeyid", found.pairs["foreignkeyid"], warning
+            ),
         )
 
 
@@ -195,7 +257,9 @@ class Product(_Entity):
     name: str | None = attrs.field(default=None, kw_only=True)
     account_id: str | None = attrs.field(default=None, kw_only=True, converter=_as_optional_id)
     module: str | None = attrs.field(default=None, kw_only=True)
-    attributes: Mapping[str, Value] = attrs.field(factory=dict, converter=_frozen_mapping, kw_only=True, hash=False)
+    attributes: Mapping[str, Value] = attrs.field(
+        factory=dict, converter=_frozen_mapping, kw_only=True, hash=False
+    )
     problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
     said: Said = attrs.field(init=False, eq=False, repr=False)
 
@@ -208,20 +272,17 @@ class Product(_Entity):
         found.add_all("attributes", self.attributes)
         for taken in [name for name in ("parent_id", "product_id") if name in found.pairs]:
             message = f"{taken!r} is set from the account and the product themselves; leave it out"
-            found.problems.append(Problem(f"product.{taken}", self.attributes[taken], message))
-        object.__setattr__(self, "problems", tuple(found.problems))
-        object.__setattr__(self, "said", _said(name, None, found.pairs, ()))
+            value = self.attributes[taken]
+            found.problems.append(rules.PRODUCT_TAKEN.broken(f"product.{taken}", value, message))
+        _note(self, found.problems, _said(name, None, found.pairs, ()))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Product:
         """Read a product in the browser's own shape: any key that has no meaning is an attribute."""
-        return cls(
-            mapping.get("id"),  # type: ignore[arg-type]
-            name=mapping.get("name"),
-            account_id=_unless_empty(mapping.get("account_id")),
-            module=_unless_empty(mapping.get("module")),
-            attributes=_extra(mapping, frozenset(("id", "name", "account_id", "module"))),
-        )
+        values, attributes = shape.PRODUCT.read(mapping)
+        for field in ("account_id", "module"):
+            values[field] = unless_empty(values[field])
+        return cls(**values, attributes=attributes)
 
 
 @attrs.frozen(repr=False)
@@ -237,32 +298,37 @@ class User(_Entity):
     name: str | None = attrs.field(default=None, kw_only=True)
     contact: bool | None = attrs.field(default=None, kw_only=True)
     key_contact: bool | None = attrs.field(default=None, kw_only=True)
-    attributes: Mapping[str, Value] = attrs.field(factory=dict, converter=_frozen_mapping, kw_only=True, hash=False)
+    attributes: Mapping[str, Value] = attrs.field(
+        factory=dict, converter=_frozen_mapping, kw_only=True, hash=False
+    )
+    _order: tuple[str, ...] = attrs.field(
+        default=(), kw_only=True, alias="_order", eq=False, repr=False
+    )
     problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
     said: Said = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         found = AttributeList("user", _USER_VALUE_LIMIT)
         found.problems += id_problems("user", self.id, "user")
-        found.add("name", _unless_empty(self.name))
+        found.add("name", unless_empty(self.name))
         found.add("Contact", self.contact)
         found.add("Key Contact", self.key_contact)
         found.add_all("attributes", self.attributes)
-        object.__setattr__(self, "problems", tuple(found.problems))
-        object.__setattr__(self, "said", _said(None, None, found.pairs, ()))
+        _note(self, found.problems, _said(None, None, found.pairs, self._order))
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> User:
         """Read a user in the browser's own shape: any key that has no meaning is an attribute."""
-        extra = _extra(mapping, frozenset(("id", "u", "contact", "key_contact")))
-        return cls(
-            _first(mapping, "id", "u"),
-            contact=mapping.get("contact"),
-            key_contact=mapping.get("key_contact"),
-            attributes={key: _unless_empty(value) if key == "name" else value for key, value in extra.items()},
-        )
+        values, attributes = shape.USER.read(mapping)
+        if "name" in attributes:  # stays there, to keep its place
+            attributes["name"] = unless_empty(attributes["name"])
+        order: tuple[str, ...] = ()
+        if values["contact"] is not None or values["key_contact"] is not None:
+            order = tuple(_CONTACTS.get(key, key) for key in (*attributes, *mapping))
+        return cls(**values, attributes=attributes, _order=order)
 
 
+_CONTACTS = {"contact": "Contact", "key_contact": "Key Contact"}
 E = TypeVar("E", Account, Product, User)
 AccountLike = Account | str | Mapping[str, Any]
 ProductLike = Product | str | Mapping[str, Any]

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import re
 
-from ..errors import InvalidID, shown
-from .ids import exact_str
+from ..errors import InvalidID
+from ..show import shown
+from .texts import exact_str
 
 _SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _ACCOUNT_KEY = re.compile(r"001[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
+# Salesforce's own prefixes: 001 is an account, 003 a contact.
+_RECORDS = {
+    kind: re.compile(rf"{prefix}(?=[0-9]*[A-Za-z])[A-Za-z0-9]{{12}}(?:[A-Za-z0-9]{{3}})?")
+    for kind, prefix in (("account", "001"), ("user", "003"))
+}
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
@@ -44,12 +50,24 @@ def salesforce_id(text: str) -> str:
 
 def foreign_key_warning(value: str) -> str | None:
     """Say why a foreign key that looks like a Salesforce account ID may not bind, or return `None`."""
-    if not _ACCOUNT_KEY.fullmatch(value):
-        return None
+    return _warning(value) if _ACCOUNT_KEY.fullmatch(value) else None
+
+
+def record_warning(kind: str, value: str) -> str | None:
+    """Say why an ID, or a value, that looks like Salesforce's of an `account` or a `user` may not
+    bind, or return `None`.
+
+    It has a letter behind the prefix, so that a number of 15 digits is none.
+    """
+    form = _RECORDS.get(kind)
+    return _warning(value) if form is not None and form.fullmatch(value) else None
+
+
+def _warning(value: str) -> str | None:
     if len(value) == 15:
         return (
             f"{value!r} looks like a Salesforce ID of 15 characters; Totango stores foreign keys in lower case, "
-            f"so it can be mistaken for another account's. Use salesforce_id({value!r})"
+            f"so it can be mistaken for another's. Use salesforce_id({value!r})"
         )
     if value[15:] != _suffix(value[:15]):
         return (
@@ -61,7 +79,9 @@ def foreign_key_warning(value: str) -> str | None:
 
 def _suffix(fifteen: str) -> str:
     groups = (fifteen[at : at + 5] for at in (0, 5, 10))
-    return "".join(_SUFFIX[sum(char.isupper() << bit for bit, char in enumerate(group))] for group in groups)
+    return "".join(
+        _SUFFIX[sum(char.isupper() << bit for bit, char in enumerate(group))] for group in groups
+    )
 
 
 def _restore_case(eighteen: str) -> str | None:
@@ -70,7 +90,10 @@ def _restore_case(eighteen: str) -> str | None:
     if any(char not in _SUFFIX for char in suffix):
         return None
     bits = [_SUFFIX.index(char) >> bit & 1 for char in suffix for bit in range(5)]
-    restored = "".join(char.upper() if bit else char.lower() for char, bit in zip(body, bits, strict=True))
-    # A set bit over a digit can come from no ID; and mixed case that disagrees was mistyped, not folded.
+    restored = "".join(
+        char.upper() if bit else char.lower() for char, bit in zip(body, bits, strict=True)
+    )
+    # A set bit over a digit can come from no ID; and mixed case that disagrees was mistyped, not
+    # folded.
     folded = body in (restored, body.lower(), body.upper())
     return restored + suffix if folded and _suffix(restored) == suffix else None

@@ -1,22 +1,11 @@
-"""For tests: a transport that records, a real collector on this machine, and suites for your own parts."""
+"""A transport that records what it is given."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
-from .conformance import check_spool
-from .delivery.transports import Answer
-from .transport_suite import check_transport
-from .wire import decode
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from .sandbox import Sandbox
-
-__all__ = ["RecordingTransport", "check_spool", "check_transport", "sandbox_server"]
+from ..delivery.transports import Answer
+from ..wire import decode
 
 
 class RecordingTransport:
@@ -44,13 +33,3 @@ class RecordingTransport:
 
     def close(self) -> None:
         """Keep what was recorded."""
-
-
-def sandbox_server(*, port: int = 0, db: str | Path | None = None) -> AbstractContextManager[Sandbox]:
-    """Run the sandbox on a free port of this machine.
-
-    Gives an object with `url` (the page) and `endpoint` (for the client). Needs the extra `sandbox`.
-    """
-    from .sandbox import running
-
-    return running(port=port, db=db)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .delivery.transports import Answer, Transport
+    from ..delivery.transports import Answer, Transport
 
 _PATIENCE_SECONDS = 20.0
 _LARGE = 1 << 20
@@ -31,7 +31,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.arrived(self.path, body, self.headers.get("Content-Type", ""))
         word = body.decode("latin-1").partition("&")[0]
         if word in ("close", "half"):
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n" if word == "half" else b"")
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n" if word == "half" else b""
+            )
             self.close_connection = True
         elif word == "mute":
             self.server.released.wait(_PATIENCE_SECONDS)
@@ -45,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, word: str) -> None:
         status = int(word.removeprefix("status=")) if word.startswith("status=") else 200
-        content = b"" if status == 204 else b"x" * (_LARGE if word == "large" else 10)
+        size = _LARGE if word == "large" else 10
+        content = b"" if status == 204 else b"x" * size
         self.send_response(302 if word == "redirect" else status)
         if status != 204:
             self.send_header("Content-Length", str(len(content)))
@@ -87,7 +90,14 @@ def check_transport(make: Callable[[str], Transport]) -> None:
     `make(endpoint)` returns a new one, with a time limit of 2 to 10 seconds for a request and at
     least 4 connections. The endpoint is a real server on this machine. Takes a few seconds.
     """
-    for check in (_checks_one, _checks_many, _checks_answers, _checks_failures, _checks_waiting, _checks_idle):
+    for check in (
+        _checks_one,
+        _checks_many,
+        _checks_answers,
+        _checks_failures,
+        _checks_waiting,
+        _checks_idle,
+    ):
         with _Server() as server:
             serving = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
             serving.start()
@@ -122,10 +132,14 @@ def _checks_one(transport: Transport, server: _Server) -> None:
     (answer,) = _answers(transport, 1)
     assert answer.ticket == 41, f"ticket 41 came back as {answer.ticket!r}"
     assert answer.status == 200, f"an answer of 200 came back as {answer.status!r} ({answer.error})"
-    assert [found[1] for found in server.requests] == [body], "the body did not arrive byte for byte, once"
+    assert [found[1] for found in server.requests] == [body], (
+        "the body did not arrive byte for byte, once"
+    )
     path, _, content_type = server.requests[0]
     assert path == "/pixel.gif/", f"the request went to {path!r}, not to the path of the endpoint"
-    assert content_type == "application/x-www-form-urlencoded", f"the form was sent as {content_type!r}"
+    assert content_type == "application/x-www-form-urlencoded", (
+        f"the form was sent as {content_type!r}"
+    )
 
 
 def _checks_many(transport: Transport, server: _Server) -> None:
@@ -137,29 +151,39 @@ def _checks_many(transport: Transport, server: _Server) -> None:
         tickets += [answer.ticket for answer in _answers(transport, 4)]
     assert sorted(tickets) == list(range(count)), "not every ticket came back exactly once"
     bodies = sorted(found[1] for found in server.requests)
-    assert bodies == sorted(b"n=%d" % ticket for ticket in range(count)), "not every body arrived exactly once"
+    assert bodies == sorted(b"n=%d" % ticket for ticket in range(count)), (
+        "not every body arrived exactly once"
+    )
 
 
 def _checks_answers(transport: Transport, server: _Server) -> None:
     for status in (204, 400, 404, 429, 500, 503):
         transport.submit(status, b"status=%d&" % status)
         (answer,) = _answers(transport, 1)
-        assert answer.status == status, f"an answer of {status} came back as {answer.status!r} ({answer.error})"
+        assert answer.status == status, (
+            f"an answer of {status} came back as {answer.status!r} ({answer.error})"
+        )
         if status >= 400:
-            assert answer.headers.get("retry-after") == "7", "the headers of an answer are not there, in lower case"
+            assert answer.headers.get("retry-after") == "7", (
+                "the headers of an answer are not there, in lower case"
+            )
     transport.submit(1, b"redirect")
     (answer,) = _answers(transport, 1)
     assert answer.status == 302, f"a redirect came back as {answer.status!r}"
     assert all(found[0] != "/elsewhere" for found in server.requests), "a redirect was followed"
     transport.submit(2, b"large")
     (answer,) = _answers(transport, 1)
-    assert answer.status == 200, f"a large answer of 200 came back as {answer.status!r} ({answer.error})"
+    assert answer.status == 200, (
+        f"a large answer of 200 came back as {answer.status!r} ({answer.error})"
+    )
 
 
 def _checks_failures(transport: Transport, _: _Server) -> None:
     transport.submit(1, b"close")
     (answer,) = _answers(transport, 1)
-    assert answer.status is None, f"a connection closed without an answer came back as {answer.status!r}"
+    assert answer.status is None, (
+        f"a connection closed without an answer came back as {answer.status!r}"
+    )
     assert answer.error, "a connection closed without an answer came back without an error in words"
     transport.submit(3, b"half")
     (answer,) = _answers(transport, 1)
@@ -193,4 +217,6 @@ def _checks_idle(transport: Transport, _: _Server) -> None:
     for ticket in range(4):
         transport.submit(ticket, b"idle")
         (answer,) = _answers(transport, 1)
-        assert answer.status == 200, f"an event failed after its connection was closed while idle: {answer.error}"
+        assert answer.status == 200, (
+            f"an event failed after its connection was closed while idle: {answer.error}"
+        )
