@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,12 +9,15 @@ from browsers import chromium, page
 from hypothesis import HealthCheck, settings
 from servers import Collector
 
+from totango_sdk import host
 from totango_sdk.log import forget_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+_TESTS = os.path.dirname(__file__)
 __all__ = ["chromium", "page"]
 
 # A loaded machine is no failure.
@@ -28,6 +32,25 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     forget_told()
+
+
+@pytest.fixture(autouse=True)
+def swallowed() -> Iterator[list[BaseException]]:
+    """Turn round the guard that lets host code raise what it likes: a mistake of ours must not pass for the host's.
+
+    A test in which such a thing is meant to be swallowed asks for this, and clears it.
+    """
+    seen: list[BaseException] = []
+    with host.watching(lambda error: None if _is_the_hosts(error) else seen.append(error)):
+        yield seen
+    assert not seen, "".join(line for error in seen for line in traceback.format_exception(error))
+
+
+def _is_the_hosts(error: BaseException) -> bool:
+    """Whether a test raised it, or it says what the host did."""
+    return not isinstance(error, _MISTAKES) or any(
+        frame.filename.startswith(_TESTS) for frame in traceback.extract_tb(error.__traceback__)
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import threading
@@ -87,7 +88,9 @@ def then_close(content: bytes) -> Act:
 class Collector:
     """Listens on a free port of this machine, keeps each request, and answers as `plan` says."""
 
-    def __init__(self, plan: Callable[[Request], Act] = lambda _: 200, *, port: int = 0) -> None:
+    def __init__(
+        self, plan: Callable[[Request], Act] = lambda _: 200, *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.plan = plan
         self.requests: list[Request] = []
         self.connections = 0
@@ -95,9 +98,9 @@ class Collector:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._listener = socket.create_server((host, port), backlog=256)
         self.port = self._listener.getsockname()[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}/pixel.gif/"
+        self.endpoint = f"http://{host}:{self.port}/pixel.gif/"
         self._start(self._accept)
 
     def _start(self, run: Callable[..., None], *args: Any) -> None:
@@ -163,6 +166,12 @@ class Collector:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def python_path() -> str:
+    """What a server that a test starts imports from: the versions that are tested, the tests, and the project."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here, os.path.dirname(here)]))
 
 
 def refusing_port() -> int:

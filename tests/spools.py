@@ -40,7 +40,16 @@ def closing(directory: Path, owner: Owner = OWNER, **sizes: Any) -> Iterator[Dis
 
 
 def put(spool: Spool, *bodies: bytes, lane: str = "lane") -> str | None:
-    return spool.put([Item(lane, body) for body in bodies])
+    return spool.put([update(lane, body) for body in bodies])
+
+
+def update(lane: str, body: bytes) -> Item:
+    """An update of one record: of those, one is out at a time."""
+    return Item(body, (lane,), (lane,))
+
+
+def lane_of(event: Leased) -> str:
+    return event.about[0]
 
 
 def fill(spool: Spool, count: int, *, lanes: int = 5, name: str = "", size: int = 300) -> list[bytes]:
@@ -82,7 +91,7 @@ def bodies(events: Sequence[Leased]) -> list[bytes]:
 def by_lane(events: Sequence[Leased]) -> dict[str, list[bytes]]:
     lanes: dict[str, list[bytes]] = defaultdict(list)
     for event in events:
-        lanes[event.lane].append(event.body)
+        lanes[lane_of(event)].append(event.body)
     return dict(lanes)
 
 

@@ -56,6 +56,15 @@ def test_wrong_use_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixtu
     assert "Usage: totango" in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize(("command", "flag"), [("replay", "--max-age"), ("spool dead", "--older-than")])
+def test_a_wrong_length_of_time_names_the_option_that_has_it(
+    command: str, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_replay = [str(tmp_path / "e.csv"), "--service-id", "SP-1-1"] if command == "replay" else []
+    assert main([*command.split(), *of_replay, flag, "soon"]) == 2
+    assert f"totango: {flag} 'soon' is wrong: give a number and s, m, h or d" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

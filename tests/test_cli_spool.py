@@ -210,6 +210,31 @@ def test_drain_says_why_it_could_not_deliver(spool: str, capsys: pytest.CaptureF
     assert "onnect" in out  # nobody listens there
 
 
+def test_drain_tells_it_once_and_a_pipe_gets_no_log(spool: str) -> None:
+    command = [sys.executable, "-c", "import sys; from totango_sdk.cli import main; sys.exit(main(sys.argv[1:]))"]
+    drain = ["spool", "drain", "--spool", spool, "--timeout", "1", "--json"]
+    ended = subprocess.run([*command, *drain], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "onnect" in json.loads(ended.stdout)[0]["trouble"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("drain", "--timeout", "nan"), "--timeout=nan is wrong"),
+        (("drain", "--timeout", "-1"), "--timeout=-1.0 is wrong"),
+        (("dead", "--limit", "-1"), "--limit"),
+    ],
+    ids=str,
+)
+def test_a_number_that_makes_no_sense_is_wrong_use(
+    arguments: tuple[str, ...], wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "spool", *arguments, "--spool", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert wrong in err
+
+
 def test_the_files_of_a_running_process_are_shown_and_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

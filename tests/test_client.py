@@ -438,7 +438,9 @@ def test_before_send_drops_an_event_which_is_counted() -> None:
         (lambda event: attrs.evolve(event, account="A B", module=5), "before_send raised InvalidEvent: account: "),
     ],
 )
-def test_an_event_whose_hook_fails_is_a_dead_letter_and_is_not_sent(hook: Any, why: str) -> None:
+def test_an_event_whose_hook_fails_is_a_dead_letter_and_is_not_sent(
+    hook: Any, why: str, swallowed: list[BaseException]
+) -> None:
     client, transport = make(before_send=hook)
     assert client.track("x") is None
     (letter,) = client.dead_letters()
@@ -446,6 +448,8 @@ def test_an_event_whose_hook_fails_is_a_dead_letter_and_is_not_sent(hook: Any, w
     assert letter.input is not None and letter.input["activity"] == "x"
     client.close()
     assert transport.sent == []
+    if "TypeError" in why:  # of a hook with other parameters: raised in its call, not in it
+        swallowed.clear()
 
 
 def test_a_hook_that_makes_a_clash_is_told_of_it() -> None:
@@ -741,7 +745,7 @@ def test_what_comes_for_a_client_that_is_gone_goes_nowhere() -> None:
     worker = client._core.worker
     del client
     gc.collect()
-    worker._on_dead(None)  # type: ignore[arg-type]
+    worker._make_sender(MemorySpool())._on_dead(None)  # type: ignore[arg-type]
     worker._on_fork()
 
 

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from strikes import strikes
 
 from totango_sdk import Account, Event, Product, Totango, User
-from totango_sdk.context import Defaults
+from totango_sdk.scope import Defaults
 from totango_sdk.testing import RecordingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 class Kept(list[Event]):
@@ -200,11 +202,118 @@ def test_a_block_may_be_left_in_another_context_than_it_was_entered_in(client: T
     assert [who[0] for who in events.who] == ["B", "A", "A", "B"]
 
 
+def test_of_generators_that_take_turns_each_takes_its_own_block_away(client: Totango, events: Kept) -> None:
+    def within(account: str) -> Iterator[None]:
+        with client.context(account=account):
+            yield
+        yield
+
+    first, second = within("B"), within("C")
+    for generator, then in ((first, "B"), (second, "C"), (first, "C"), (second, "A")):
+        next(generator)
+        client.track(f"then {then}")
+    assert [(who[0], event.activity) for who, event in zip(events.who, events, strict=True)] == [
+        (who, f"then {who}") for who in ("B", "C", "C", "A")
+    ]
+
+
+def test_a_generator_that_is_thrown_away_takes_its_block_with_it(client: Totango, events: Kept) -> None:
+    def within(account: str) -> Iterator[None]:
+        with client.context(account=account):
+            yield
+
+    generators = [within("B"), within("C")]
+    for generator in generators:
+        next(generator)
+    del generator
+    del generators[0]
+    client.track("x")
+    del generators[0]
+    client.track("x")
+    assert [who[0] for who in events.who] == ["C", "A"]
+
+
+def test_generators_that_take_turns_with_bound_clients_speak_each_of_their_own(client: Totango, events: Kept) -> None:
+    def rows(account: str) -> Iterator[None]:
+        bound = client.bind(account=account)
+        for _ in range(3):
+            bound.track(account)
+            yield
+
+    for _ in zip(rows("B"), rows("C"), strict=True):
+        client.track("A")
+    assert [who[0] for who in events.who] == [event.activity for event in events]
+
+
+def test_asynchronous_generators_and_tasks_take_their_own_blocks_away(client: Totango, events: Kept) -> None:
+    async def within(account: str) -> AsyncIterator[None]:
+        with client.context(account=account):
+            yield
+        yield
+
+    async def run(account: str, other: str) -> None:
+        first, second = within(account), within(other)
+        for generator, then in ((first, account), (second, other), (first, other), (second, "A")):
+            await anext(generator)
+            await asyncio.sleep(0)
+            client.track(f"then {then}")
+
+    async def both() -> None:
+        await asyncio.gather(run("B", "C"), run("D", "E"))
+
+    asyncio.run(both())
+    assert all(event.activity == f"then {who[0]}" for who, event in zip(events.who, events, strict=True))
+    assert len(events) == 8
+
+
+class Deadline(BaseException):
+    """What a signal handler raises."""
+
+
+def test_a_block_that_a_deadline_strikes_at_any_moment_is_over_with_it(client: Totango, events: Kept) -> None:
+    def job() -> None:
+        with client.context(account="Theirs", user="V"), client.context(user="W"):
+            client.track("within")
+
+    moments = 0
+    for reached, where in strikes(job, Deadline):
+        assert reached, where
+        events.clear()
+        client.track("after")
+        assert events.who == [("A", "U", None, "M")], where
+        moments += 1
+    assert moments > 50, "the harness strikes nothing"
+
+
+def test_a_block_that_somebody_keeps_is_over_with_a_deadline_in_it_too(client: Totango, events: Kept) -> None:
+    block = client.context(account="Theirs")
+
+    def job() -> None:
+        with block:
+            client.track("within")
+
+    for reached, where in strikes(job, Deadline):
+        assert reached, where
+        if "call of __exit__" in where:
+            break  # the one moment at which nothing of ours runs yet: over once nobody has the block
+        events.clear()
+        client.track("after")
+        assert events.who == [("A", "U", None, "M")], where
+
+
+def test_a_task_that_began_within_a_block_keeps_it_though_the_block_is_gone(client: Totango, events: Kept) -> None:
+    with client.context(account="Theirs"):
+        copied = contextvars.copy_context()
+    gc.collect()
+    copied.run(client.track, "x")
+    assert events.who == [("Theirs", "U", None, "M")]
+
+
 def test_a_context_that_outlives_a_client_does_not_speak_for_the_next_one() -> None:
     contexts = []
     for number in range(50):
         client = Totango("SP-1-1", spool="memory", account=f"A{number}")
-        assert all(context.run(client._now) == Defaults(Account(f"A{number}")) for context in contexts)
+        assert all(context.run(client._who.now) == Defaults(Account(f"A{number}")) for context in contexts)
         with client.context(account="B"):
             contexts.append(contextvars.copy_context())
         client.close()
@@ -234,3 +343,55 @@ def test_a_block_with_a_wrong_account_raises_nothing_and_misfiles_nothing(events
     assert events == []
     assert len(client.dead_letters()) == 10
     client.close()
+
+
+def test_identify_on_a_client_that_threads_share_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    import threading
+
+    client = Totango("SP-1-1", account="A", user="U", module="M", spool="memory", transport=RecordingTransport())
+    client.identify(user="first")  # a script of one thread
+    assert "identify()" not in caplog.text
+    thread = threading.Thread(target=client.track, args=("x",))
+    thread.start()
+    thread.join()
+    with client.context(account="B"):
+        client.identify(user="own")  # changes nobody else's
+    assert "identify()" not in caplog.text
+    for name in ("second", "third"):
+        client.identify(user=name)
+    assert caplog.text.count("identify() has changed") == 1
+    assert "set_account_attributes" in caplog.text
+    client.close()
+
+
+class Lying(str):
+    """A text that has no truth, as a lazy translation or a proxy may have none."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+
+class Classless:
+    """A proxy of an object that is gone."""
+
+    @property
+    def __class__(self) -> Any:
+        raise ValueError
+
+
+def test_an_id_is_asked_for_its_text_and_not_for_its_truth(client: Totango, events: Kept) -> None:
+    client.track("x", account=Lying("B"), user=Lying("V"))
+    client.track("x", account=Lying(""), user=Lying(""))
+    assert events.who == [("B", "V", None, "M"), ("A", "U", None, "M")]
+
+
+def test_an_object_that_raises_when_asked_for_its_class_never_reaches_the_host(
+    swallowed: list[BaseException],
+) -> None:
+    with Totango("SP-1-1", account="A", user="U", module="M", spool="memory", transport=RecordingTransport()) as client:
+        client.identify(account=Classless())  # type: ignore[arg-type]
+        client.track("x", user=Classless())  # type: ignore[arg-type]
+        assert client.stats().dead == 2
+    swallowed.clear()

@@ -6,21 +6,14 @@ from typing import Any
 import pytest
 from servers import PATIENCE, Collector
 
-from totango_sdk import Totango
-from totango_sdk.core import USER_AGENT, Core
-from totango_sdk.letters import letter, refusal
+from totango_sdk import MemorySpool, Totango
+from totango_sdk.assembly import USER_AGENT
+from totango_sdk.core import Core
 from totango_sdk.options import Options
-from totango_sdk.spool.base import refused_letter
 
 
 def core(**options: Any) -> Core:
     return Core(Options.resolve({"service_id": "SP-1-1", "spool": "memory", **options}, {}))
-
-
-def test_a_letter_is_read_back_as_a_dead_letter() -> None:
-    dead = refused_letter("1f", letter(refusal({"activity": "x"}, (), "because")).body, 5.0)
-    assert (dead.id, dead.reason, dead.input, dead.problems) == ("1f", "because", {"activity": "x"}, ())
-    assert (dead.body, dead.attempts, dead.accepted_at, dead.dead_at) == (None, 0, 5.0, 5.0)
 
 
 def test_the_user_agent_names_the_sdk_and_its_version() -> None:
@@ -31,13 +24,13 @@ def test_the_user_agent_names_the_sdk_and_its_version() -> None:
 def test_without_pycurl_events_are_carried_by_httpx(
     transport: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("totango_sdk.core.has_pycurl", lambda: False)
+    monkeypatch.setattr("totango_sdk.delivery.transports.choice.has_pycurl", lambda: False)
     with Totango(
         "SP-1-1", account="A", user="U", module="M", spool="memory", endpoint=collector.endpoint, transport=transport
     ) as client:
         client.track("x")
         assert client.flush(PATIENCE)
-        assert type(client._core.worker._transport).__name__ == "HttpxTransport"
+        assert type(client._core.worker._sender._transport).__name__ == "HttpxTransport"
 
 
 @pytest.mark.parametrize("transport", ["auto", "curl"])
@@ -49,7 +42,7 @@ def test_with_pycurl_events_are_carried_by_curl(transport: str, monkeypatch: pyt
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "totango_sdk.delivery.transports.curl", Module)  # type: ignore[arg-type]
-    core(transport=transport, timeout=3, max_connections=2).worker._make_transport()
+    core(transport=transport, timeout=3, max_connections=2).worker._make_sender(MemorySpool())
     (settings,) = made
     assert (settings.timeout, settings.max_connections, settings.user_agent) == (3, 2, USER_AGENT)
 

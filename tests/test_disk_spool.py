@@ -33,12 +33,14 @@ from spools import (
     ended,
     fill,
     forked,
+    lane_of,
     leave,
     leave_each,
     names,
     opened,
     put,
     retry,
+    update,
 )
 
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull
@@ -53,7 +55,7 @@ SMALL = 8192
 
 def refusal(reason: str, size: int = 0) -> Item:
     told = {"reason": reason, "input": {"x": "y" * size}, "problems": []}
-    return Item("", json.dumps(told).encode(), is_letter=True)
+    return Item(json.dumps(told).encode(), is_letter=True)
 
 
 # -- ordinary times
@@ -123,6 +125,19 @@ def test_any_name_of_a_lane_will_do(tmp_path: Path, lane: str) -> None:
         assert bodies(drain(spool)) == [b"%d" % number for number in range(12)]
 
 
+@pytest.mark.parametrize("name", [b"\xc3\xbc \xff", b"a\nb", b"100%?x=1#y", b"'; --"])
+def test_any_path_will_do(tmp_path: Path, name: bytes) -> None:
+    directory = os.path.join(os.fsencode(tmp_path), name)
+    spool = DiskSpool(os.fsdecode(directory), segment_bytes=SMALL)
+    spool.open(OWNER)
+    put_in = fill(spool, 100)
+    spool.close()
+    spool.open(OWNER)
+    assert sorted(bodies(drain(spool))) == sorted(put_in)
+    spool.close()
+    assert os.listdir(directory) == []
+
+
 def test_ids_go_on_behind_those_of_the_dead_process(tmp_path: Path) -> None:
     with closing(tmp_path) as spool:
         first = put(spool, b"1")
@@ -131,18 +146,31 @@ def test_ids_go_on_behind_those_of_the_dead_process(tmp_path: Path) -> None:
     assert int(second or "", 16) > int(first or "", 16)
 
 
+def test_ids_go_on_behind_those_of_processes_of_which_a_dead_letter_is_all_that_is_left(tmp_path: Path) -> None:
+    given = []
+    for _ in range(4):
+        with closing(tmp_path) as spool:
+            given += [put(spool, b"1"), put(spool, b"2")]
+            leased = spool.lease(16, NOW)
+            if len(given) == 2:
+                bury(spool, [leased.pop()])
+            deliver(spool, leased)
+            deliver(spool, spool.lease(16, NOW))
+    assert [int(each or "", 16) for each in given] == sorted({int(each or "", 16) for each in given})
+
+
 def test_a_backlog_in_many_lanes_is_not_held_up_by_one_that_is_blocked(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     blocked, others, body = 20_000, 30_000, b"x" * 100
     for at in range(0, blocked, 100):
-        spool.put([Item("blocked", body) for _ in range(at, at + 100)])
+        spool.put([update("blocked", body) for _ in range(at, at + 100)])
     for at in range(0, others, 100):
-        spool.put([Item(f"lane {number % 999}", body) for number in range(at, at + 100)])
+        spool.put([update(f"lane {number % 999}", body) for number in range(at, at + 100)])
     retry(spool, spool.lease(1, NOW), FAR)
     tracemalloc.start()
     drained = 0
     while leased := spool.lease(64, NOW):
-        assert all(event.lane != "blocked" for event in leased)
+        assert all(lane_of(event) != "blocked" for event in leased)
         deliver(spool, leased)
         drained += len(leased)
     _, peak = tracemalloc.get_traced_memory()
@@ -184,17 +212,17 @@ def test_the_time_of_the_oldest_is_told_wherever_it_is(tmp_path: Path) -> None:
 
 def test_put_that_may_not_wait_does_not_store_where_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = opened(tmp_path, segment_bytes=SMALL)
-    while spool.put([Item("a", b"x" * 1000)], wait=False) is not None:
+    while spool.put([update("a", b"x" * 1000)], wait=False) is not None:
         pass
     accepted = spool.counts().accepted
     assert accepted >= 14
-    assert spool.put([Item("a", b"x" * 9000)], wait=False) is None
+    assert spool.put([update("a", b"x" * 9000)], wait=False) is None
     spool.maintain(adopt=False)
-    assert spool.put([Item("a", b"x" * 1000)], wait=False) is not None
+    assert spool.put([update("a", b"x" * 1000)], wait=False) is not None
     assert len(drain(spool)) == accepted + 1
     spool.close()
     power = opened(tmp_path / "power", durability="power")
-    assert power.put([Item("a", b"1")], wait=False) is None
+    assert power.put([update("a", b"1")], wait=False) is None
     assert power.counts().accepted == 0
     power.close()
 
@@ -307,7 +335,7 @@ def test_dead_letters_of_every_kind_are_kept_through_every_way(tmp_path: Path) -
     bury(spool, spool.lease(1, NOW), "400")
     fill(spool, 100)
     assert [letter.reason for letter in spool.letters()] == ["refused", "400"]
-    bury(spool, [event for event in spool.lease(2, NOW) if event.lane == "lane 0"], "from the database")
+    bury(spool, [event for event in spool.lease(2, NOW) if lane_of(event) == "lane 0"], "from the database")
     assert spool.counts().dead == 3
     check_counts(spool)
     spool.close()
@@ -349,7 +377,7 @@ def test_at_its_quota_put_is_refused_and_after_deliveries_there_is_room(tmp_path
     assert 500 < accepted < 1500
     with pytest.raises(SpoolFull, match="raise the quota"):
         put(spool, b"x" * 300)
-    assert spool.put([Item("a", b"x" * 300)], wait=False) is None
+    assert spool.put([update("a", b"x" * 300)], wait=False) is None
     spool.maintain(adopt=True)
     check_counts(spool)
     for _ in range(40):
@@ -994,7 +1022,7 @@ def test_a_lock_that_cannot_be_made_again_leaves_its_files(tmp_path: Path, monke
 
 def test_a_large_database_becomes_no_own_one_but_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = leave(tmp_path, 100, segment_bytes=SMALL)
-    monkeypatch.setattr(intake, "_SMALL_BYTES", 1000)
+    monkeypatch.setattr(intake.Intake, "_soon_read_bytes", 1000)
     with closing(tmp_path) as spool:
         assert spool.counts().accepted == 0
         assert sorted(bodies(drain(spool))) == sorted(left)

@@ -21,6 +21,7 @@ from spools import (
     ended,
     fill,
     forked,
+    lane_of,
     leave,
     leave_each,
     names,
@@ -30,13 +31,11 @@ from spools import (
 )
 
 from totango_sdk.errors import SpoolFull
-from totango_sdk.spool import disk, intake
+from totango_sdk.spool import DiskSpool, disk, intake
 from totango_sdk.spool.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from totango_sdk.spool import DiskSpool
 
 SMALL = 8192
 
@@ -62,6 +61,21 @@ def test_one_set_becomes_our_own_and_the_others_are_adopted(tmp_path: Path) -> N
     assert len(names(tmp_path, ".lock")) == 1
     spool.close()
     assert names(tmp_path) == []
+
+
+def test_a_brief_process_takes_over_nothing_and_its_files_are_small(tmp_path: Path) -> None:
+    left = leave(tmp_path, 30, segment_bytes=SMALL)
+    spool = DiskSpool(tmp_path)
+    spool.be_brief()
+    spool.open(OWNER)
+    assert spool.counts().accepted == 0
+    more = fill(spool, 10)
+    sizes = [(tmp_path / name).stat().st_size for name in names(tmp_path, ".journal")]
+    assert max(sizes) < 3 << 20
+    spool.close()
+    with closing(tmp_path) as last:
+        last.maintain(adopt=True)
+        assert sorted(bodies(drain(last))) == sorted([*left, *more])
 
 
 def test_letters_of_adopted_files_move_over_and_the_files_go(tmp_path: Path) -> None:
@@ -231,7 +245,7 @@ def test_whatever_comes_in_whatever_order_each_process_keeps_its_own(tmp_path: P
         known = set(put_in)
         for lane in range(5):
             name = f"lane {lane}"
-            got = [event.body for event in sent if event.lane == name and event.body in known]
+            got = [event.body for event in sent if lane_of(event) == name and event.body in known]
             assert got == [body for body in put_in if lanes_of[body] == name], source
     spool.close()
     assert names(tmp_path) == []
@@ -352,7 +366,7 @@ def test_no_more_than_so_many_are_adopted_at_once_and_the_rest_later(
 def test_a_set_whose_ids_cannot_be_told_from_ours_waits_for_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_new_base", lambda: 7 << 32)
+    monkeypatch.setattr(intake, "new_base", lambda: 7 << 32)
     leave_each(tmp_path, 2, 10)
     for rest in (10, 10):
         with closing(tmp_path) as spool:

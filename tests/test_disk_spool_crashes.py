@@ -94,7 +94,7 @@ def scenario(directory: Path, ledger: Ledger) -> None:
         send(4)
         spool.maintain(adopt=False)
     some("third", 40)
-    spool.put([Item("", json.dumps({"reason": "refused"}).encode(), is_letter=True)])
+    spool.put([Item(json.dumps({"reason": "refused"}).encode(), is_letter=True)])
     for _ in range(30):
         send(4)
     spool.maintain(adopt=True)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from totango_sdk.errors import shown
 from totango_sdk.identity import Account, Product, User, as_account, as_product, as_user, salesforce_id
+from totango_sdk.show import shown
 
 # A loaded machine is no failure.
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -422,7 +422,7 @@ def test_the_attributes_of_a_mapping_come_before_its_other_keys_and_those_win() 
         ({"id": "", "o": "1"}, Account("1")),
         ({"id": None, "o": "1"}, Account("1")),
         ({"id": "1", "o": "2"}, Account("1")),
-        ({"id": 0}, Account("0")),
+        ({"id": 7}, Account("7")),
         ({"id": "1", "name": "n", "odn": "m"}, Account("1", name="n")),
         ({"id": "1", "name": "", "odn": "m"}, Account("1", name="m")),
         ({"id": "1", "ofid": "x"}, Account("1", ofid="x")),
@@ -493,6 +493,13 @@ def test_a_user_in_the_browsers_shape_keeps_the_order_of_its_mapping() -> None:
     user = User.from_mapping({"u": "1", "role": "x", "name": "Marlo", "Key Contact": True, "n": 3.5})
     assert user.problems == ()
     assert user.said.pairs == (("role", "x"), ("name", "Marlo"), ("Key Contact", "yes"), ("n", "3.5"))
+
+
+def test_contacts_with_pythons_names_keep_their_place_in_a_mapping_too() -> None:
+    user = User.from_mapping({"id": "1", "name": "Marlo", "contact": True, "role": "x", "key_contact": False, "n": 1})
+    assert [name for name, _ in user.said.pairs] == ["name", "Contact", "role", "Key Contact", "n"]
+    nested = User.from_mapping({"key_contact": True, "id": "1", "attributes": {"role": "x"}, "name": "Marlo"})
+    assert [name for name, _ in nested.said.pairs] == ["role", "Key Contact", "name"]
 
 
 def test_an_empty_name_in_a_mapping_counts_as_absent() -> None:
@@ -582,3 +589,49 @@ def test_any_mapping_makes_an_entity_that_knows_its_problems(mapping: dict[Any, 
     for problem in entity.problems:
         assert str(problem).isprintable()
         assert repr(problem)
+
+
+class Unreadable(dict[str, Any]):
+    """A mapping behind which a database is gone."""
+
+    def get(self, *_: Any) -> Any:
+        raise ValueError
+
+    def keys(self) -> Any:
+        raise ValueError
+
+    items = __iter__ = keys
+
+
+class Classless:
+    """A proxy of an object that is gone."""
+
+    @property
+    def __class__(self) -> Any:
+        raise ValueError
+
+
+@pytest.mark.parametrize("kind", [Unreadable, Classless])
+def test_what_cannot_be_read_raises_nothing_where_an_entity_is_made(kind: Any) -> None:
+    value = kind()
+    for entity, field in (
+        (Account("1", attributes=value), "account.attributes"),
+        (Account("1", foreign_keys=value), "account.foreign_keys"),
+        (Account("1", parent=value), "account.parent_id"),
+        (Product("1", attributes=value), "product.attributes"),
+        (User("1", attributes=value), "user.attributes"),
+    ):
+        assert told(entity) == [(field, "error")]
+
+
+class Truthless(str):
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+
+def test_a_name_is_asked_for_its_text_and_not_for_its_truth() -> None:
+    assert User("1", name=Truthless("Marlo")).said.pairs == (("name", "Marlo"),)
+    assert User("1", name=Truthless("")).said.pairs == ()
+    assert Account.from_mapping({"id": "1", "name": Truthless("Acme")}).said.name == "Acme"

@@ -6,8 +6,9 @@ import pickle
 import pytest
 
 from totango_sdk import errors
-from totango_sdk.errors import InvalidEvent, TotangoError, one_line, shown
+from totango_sdk.errors import InvalidEvent, TotangoError
 from totango_sdk.identity import Problem
+from totango_sdk.show import one_line, shown
 
 
 class Unshowable:

@@ -70,7 +70,7 @@ def test_making_a_client_loads_no_http_library_either() -> None:
     assert not names & {"httpx", "httpcore", "pycurl", "asyncio", "sqlite3"}
 
 
-@pytest.mark.parametrize("module", ["totango_sdk.testing", "totango_sdk.pytest_plugin"])
+@pytest.mark.parametrize("module", ["totango_sdk.testing", "totango_sdk.testing.plugin"])
 def test_the_helpers_for_tests_load_no_http_library(module: str) -> None:
     names = loaded(f"import {module}")
     assert not names & {"httpx", "httpcore", "pycurl", "uvicorn", "starlette"}

@@ -47,7 +47,7 @@ def test_letters_can_be_read_while_others_put() -> None:
 def test_a_refusal_that_cannot_be_read_is_kept_all_the_same() -> None:
     spool = MemorySpool()
     for refused in (b"not json", b"[1]", json.dumps({"reason": "why"}).encode()):
-        spool.put([Item("", refused, is_letter=True)])
+        spool.put([Item(refused, is_letter=True)])
     first, second, third = spool.letters()
     assert "not json" in first.reason
     assert "[1]" in second.reason
@@ -60,7 +60,7 @@ def test_only_the_last_letters_are_kept_and_that_is_told(
     monkeypatch.setattr(module, "_MOST_LETTERS", 3)
     spool = MemorySpool()
     for number in range(5):
-        spool.put([Item("", json.dumps({"reason": str(number)}).encode(), is_letter=True)])
+        spool.put([Item(json.dumps({"reason": str(number)}).encode(), is_letter=True)])
     assert [letter.reason for letter in spool.letters()] == ["2", "3", "4"]
     assert spool.counts().dead == 5
     assert len(caplog.records) == 1

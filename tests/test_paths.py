@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import stat
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from spools import dead, ended, forked
+from spools import OWNER, dead, ended, forked
 
 from totango_sdk.errors import SpoolError, SpoolFull, SpoolLocked
 from totango_sdk.spool import paths
+from totango_sdk.spool.files import Files
 from totango_sdk.spool.paths import (
     LockFile,
     check_directory,
@@ -81,10 +83,12 @@ def test_where_a_link_above_leads_to_is_looked_at_too(home: Path) -> None:
     (home / "open").mkdir()
     (home / "open").chmod(0o777)
     (home / "open" / "real").mkdir(mode=0o700)
+    (home / "open" / "real" / "spool").mkdir()
+    (home / "open" / "real" / "spool").chmod(0o777)
     (home / "link").symlink_to(home / "open" / "real")
     with pytest.raises(SpoolError, match="can be written by others"):
         make_directory(str(home / "link" / "spool"))
-    assert os.listdir(home / "open" / "real") == []
+    assert os.listdir(home / "open" / "real" / "spool") == []
 
 
 def test_a_link_in_a_directory_that_others_can_write_to_is_refused(home: Path) -> None:
@@ -100,19 +104,44 @@ def test_a_link_in_a_directory_that_others_can_write_to_is_refused(home: Path) -
 def test_a_directory_that_others_can_write_to_is_refused(home: Path, bits: int) -> None:
     (home / "spool").mkdir()
     (home / "spool").chmod(bits)
-    with pytest.raises(SpoolError, match="run chmod go-w"):
+    with pytest.raises(SpoolError, match="run chmod go-w .* or give a directory below it, such as .*totango_sdk"):
         make_directory(str(home / "spool"))
     assert mode(home / "spool") == bits
 
 
-def test_a_parent_that_others_can_write_to_is_refused_unless_it_is_sticky(home: Path) -> None:
+@pytest.mark.parametrize("bits", [0o777, 0o1777, 0o2775, 0o775])
+def test_a_parent_that_others_can_write_to_is_accepted(home: Path, bits: int) -> None:
     (home / "parent").mkdir()
-    (home / "parent").chmod(0o777)
-    with pytest.raises(SpoolError, match="run chmod go-w"):
-        make_directory(str(home / "parent" / "a" / "spool"))
-    assert os.listdir(home / "parent") == []
-    (home / "parent").chmod(0o1777)
+    (home / "parent").chmod(bits)
     make_directory(str(home / "parent" / "a" / "spool"))
+    assert [mode(home / "parent" / path) & 0o777 for path in ("a", "a/spool")] == [0o700] * 2
+
+
+@pytest.mark.parametrize("path", ["/tmp/a\0b", "/tmp/\ud800"])
+def test_a_path_that_the_system_cannot_spell_is_refused(path: str) -> None:
+    with pytest.raises(SpoolError, match="cannot be looked at"):
+        check_directory(path)
+
+
+def test_a_directory_that_is_swapped_while_the_lock_is_taken_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, outside = home / "spool", home / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    take = LockFile.take.__func__  # type: ignore[attr-defined]
+
+    def swapped(path: str, *, create: bool) -> LockFile:
+        directory.rename(home / "away")
+        outside.rename(directory)
+        lock: LockFile = take(LockFile, path, create=create)
+        return lock
+
+    make_directory(str(directory))
+    monkeypatch.setattr(LockFile, "take", swapped)
+    with pytest.raises(SpoolError, match="was replaced while it was opened"):
+        Files.create(str(directory), OWNER)
+    assert os.listdir(directory) == []
 
 
 @needs_root
@@ -241,6 +270,36 @@ def test_a_lock_is_not_inherited_by_a_fork_and_ends_with_its_process(home: Path)
 
     dead(lambda: LockFile.take(path, create=False))
     LockFile.take(path, create=False).release(remove=False)
+
+
+def test_a_lock_is_seen_by_another_copy_of_the_package(home: Path) -> None:
+    spec = importlib.util.find_spec(paths.__name__)
+    assert spec is not None and spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    path = str(home / "a.lock")
+    lock = LockFile.take(path, create=True)
+    with pytest.raises(SpoolLocked, match="another client of this process"):
+        copy.LockFile.take(path, create=False)
+    dead(lambda: pytest.raises(SpoolLocked, LockFile.take, path, create=False))  # it was not let go of
+    lock.release(remove=False)
+    copy.LockFile.take(path, create=False).release(remove=False)
+
+
+def test_a_lock_that_two_copies_take_at_once_is_nobodys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(home / "a.lock")
+    LockFile.take(path, create=True).release(remove=False)
+    opening, opened = paths._open_existing, []
+
+    def twice(path: str) -> int:
+        opened.extend((opening(path), opening(path)))
+        return opened[0]
+
+    monkeypatch.setattr(paths, "_open_existing", twice)
+    with pytest.raises(SpoolLocked, match="just taken by another client"):
+        LockFile.take(path, create=False)
+    for fd in opened:
+        os.close(fd)
 
 
 def test_a_lock_that_was_removed_meanwhile_is_not_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,4 +94,4 @@ def test_what_comes_while_this_thread_is_inside_the_spool_is_stored_by_another(
             assert client.track("x") is None
         wait_for(lambda: client.stats().accepted == (1 if lock == "_house" else 2))
         assert client.flush(PATIENCE)
-        assert collector.activities[-1] == "x"
+        assert "x" in collector.activities

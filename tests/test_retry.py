@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totango_sdk import Answer
-from totango_sdk.delivery.retry import BACKOFF_MOST, MOST_WAIT, Breaker, Verdict, backoff, judge, told_wait
+from totango_sdk.delivery.retry import BACKOFF_MOST, MOST_WAIT, Verdict, backoff, judge, told_wait
 
 NOW = 1_800_000_000.0
 
@@ -92,46 +92,3 @@ def test_the_backoff_doubles_from_half_a_second_to_a_minute() -> None:
 @given(st.integers(-5, 10**6), st.floats(0, 1))
 def test_the_backoff_has_full_jitter(attempts: int, chance: float) -> None:
     assert backoff(attempts, chance) == backoff(attempts, 1.0) * chance
-
-
-def test_the_breaker_opens_with_the_fifth_failure_in_a_row() -> None:
-    breaker = Breaker()
-    for _ in range(4):
-        breaker.failed(100.0, 0.5)
-    assert not breaker.is_open
-    breaker.succeeded()
-    for _ in range(4):
-        breaker.failed(100.0, 0.5)
-    assert not breaker.is_open
-    breaker.failed(100.0, 0.5)
-    assert breaker.is_open
-    assert 100.25 <= breaker.probe_at <= 100.5
-    breaker.succeeded()
-    assert not breaker.is_open
-
-
-def test_many_failures_at_once_put_the_next_try_off_no_further_than_one_does() -> None:
-    one, many = Breaker(), Breaker()
-    for _ in range(5):
-        one.failed(100.0, 0.5)
-    for _ in range(500):
-        many.failed(100.0, 0.5)
-    assert many.probe_at == one.probe_at
-
-
-def test_each_try_that_fails_puts_the_next_one_off_further_up_to_a_minute() -> None:
-    breaker, now, waits = Breaker(), 0.0, []
-    for _ in range(5):
-        breaker.failed(now, 1.0)
-    for _ in range(12):
-        waits.append(breaker.probe_at - now)
-        now = breaker.probe_at
-        breaker.failed(now, 1.0)
-    assert waits == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
-
-
-def test_the_next_try_is_never_at_once_whatever_chance_says() -> None:
-    breaker = Breaker()
-    for _ in range(5):
-        breaker.failed(0.0, 0.0)
-    assert breaker.probe_at >= 0.25

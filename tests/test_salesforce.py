@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from totango_sdk.errors import InvalidID, shown
+from totango_sdk.errors import InvalidID
 from totango_sdk.identity import foreign_key_warning, salesforce_id
+from totango_sdk.show import shown
 
 # A loaded machine is no failure.
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

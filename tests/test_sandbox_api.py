@@ -143,7 +143,7 @@ def test_the_stream_tells_what_was_there_what_comes_and_a_reset(sandbox: Sandbox
         name, rows = next(messages)
         assert (name, [row[0] for row in rows]) == ("rows", [1, 2, 3, 4, 5, 6])
         number, at, *rest = rows[1]
-        assert (number, rest) == (2, ["B", None, "v@x.com", "two", "App", "sdk", None, "activity", None])
+        assert (number, rest) == (2, ["B", None, "v@x.com", "two", "App", "sdk", None, "activity", None, "SP-1-1"])
         assert at > 1.6e12
         assert [row[8:10] for row in rows[2:4]] == [["error", "activity"], [None, "attributes"]]
         name, state = next(messages)

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 import totango_sdk
 from totango_sdk import Totango, salesforce_id
 from totango_sdk.sandbox import Store
+from totango_sdk.sandbox.accounts import account_details, account_tree
 from totango_sdk.sandbox.arrival import understand
-from totango_sdk.sandbox.insight import account_details, account_tree, event_details, user_list
-from totango_sdk.sandbox.mend import python_line
+from totango_sdk.sandbox.event import event_details
+from totango_sdk.sandbox.mend import mend
+from totango_sdk.sandbox.users import user_list
 from totango_sdk.testing import RecordingTransport
 from totango_sdk.wire import encode, read
 
@@ -84,8 +86,13 @@ def evaluate(line: str) -> list[dict[str, str]]:
     return [dict(each) for each in transport.sent]
 
 
+def mended_line(found: dict[str, Any]) -> str | None:
+    made = mend(found)
+    return None if made is None else made.python
+
+
 def mended(*pairs: tuple[str, str]) -> str:
-    line = python_line(event(*pairs))
+    line = mended_line(event(*pairs))
     assert line is not None
     evaluate(line)
     return line
@@ -284,7 +291,7 @@ def test_the_right_call_is_shown(pairs: list[tuple[str, str]], line: str) -> Non
 def test_why_names_each_constant_and_what_was_wrong(store: Store) -> None:
     number = record(store, ("sdr_o", "Acme Corp"), *WHAT)
     found = details(store, number)["mend"]
-    assert found["python"] == python_line(details(store, number))
+    assert found["python"] == mended_line(details(store, number))
     assert "ACCOUNT_ID stands for the account's ID: 'Acme Corp' has ' ' at position 5" in found["why"]
     assert "USER_ID stands for the user's ID" in found["why"]
 
@@ -297,7 +304,7 @@ def test_a_warning_that_nothing_mends_is_told(store: Store) -> None:
 
 
 def test_what_is_right_needs_no_mending() -> None:
-    assert python_line(event(SERVICE, *WHO, *WHAT)) is None
+    assert mended_line(event(SERVICE, *WHO, *WHAT)) is None
 
 
 def test_a_request_of_half_a_megabyte_is_mended_into_one_that_can_be_sent() -> None:
@@ -321,7 +328,7 @@ VALUES = st.sampled_from(IDS + ODD + KEYS) | st.text(max_size=30)
 
 @given(st.lists(st.tuples(NAMES | ODD_NAMES, VALUES), max_size=14))
 def test_whatever_comes_the_mended_call_is_one_that_a_strict_client_takes(pairs: list[tuple[str, str]]) -> None:
-    line = python_line(event(*pairs))
+    line = mended_line(event(*pairs))
     if line is not None:
         assert "\n" not in line
         for sent in evaluate(line):
@@ -360,6 +367,7 @@ def test_accounts_hang_below_their_parents(store: Store) -> None:
     assert shape(found) == {"819332": {"819332_ABC": {}}, "holding": {"child": {}}}
     (product,) = found[0].pop("children")
     assert found[0] == {
+        "service": "SP-1234-01",
         "id": "819332",
         "name": "Acme",
         "kind": "account",
@@ -440,6 +448,7 @@ def test_a_user_is_listed_once_for_all_accounts(store: Store) -> None:
         assert user_list(views, "nobody") == []
     assert [each["id"] for each in found] == ["ann@x.com", "joe@x.com"]
     assert found[1] == {
+        "service": "SP-1234-01",
         "id": "joe@x.com",
         "name": "Joe",
         "accounts": ["819332", "2"],

@@ -258,7 +258,7 @@ def test_the_drawer_shows_what_came_what_it_does_and_how_to_mend_it(page: Page, 
     expect(drawer.locator(".about")).to_contain_text("Event 2")
     expect(page).to_have_url(re.compile("#event-2$"))
     expect(drawer.locator(".problem").first).to_contain_text("✕ error")
-    expect(drawer.locator("#mend")).to_contain_text('"819332"')
+    expect(drawer.locator("#mend")).to_contain_text("sdr_o=819332")  # a form, to a client of others
     expect(drawer.get_by_text("As it came")).to_be_visible()
     expect(drawer.get_by_text("As Totango understands it")).to_be_visible()
     page.get_by_role("button", name=re.compile("^Close")).click()

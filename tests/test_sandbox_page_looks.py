@@ -193,6 +193,7 @@ def test_the_pictures_of_the_documentation(page: Page, sandbox: Sandbox) -> None
     expect(page.locator("#event-title")).to_be_visible()
     picture("drawer-dark-375")
     page.get_by_role("button", name=re.compile("^Close")).click()
+    picture("log-dark-375")
     page.emulate_media(color_scheme="light")
     picture("log-light-375")
     page.set_viewport_size(WIDE)

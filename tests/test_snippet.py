@@ -51,7 +51,8 @@ def same(entity: Any) -> Any:
         return None
     said = entity.said
     more = (entity.account_id, entity.module or None) if isinstance(entity, Product) else ()
-    return type(entity), entity.id, said.name, said.ofid, dict(said.pairs), *more
+    parent = same(entity.parent_account) if isinstance(entity, Account) else None
+    return type(entity), entity.id, said.name, said.ofid, dict(said.pairs), parent, *more
 
 
 # How it looks
@@ -90,6 +91,20 @@ def test_it_has_the_browsers_own_names() -> None:
         "user": {"id": "marlo@barksdale.com", "name": "Marlo", "Contact": "yes", "role": "admin"},
         "module": "Home",
         "allow_empty_accounts": True,
+    }
+
+
+def test_it_has_what_is_known_of_a_parent() -> None:
+    parent = Account("42", name="Holding", parent="1", attributes={"Tier": 1, "name": "of an attribute"})
+    assert mapping(make(account=Account("819332", parent=parent)).snippet())["account"] == {
+        "id": "819332",
+        "parent": {
+            "id": "42",
+            "name": "Holding",
+            "parent_id": "1",
+            "Tier": "1",
+            "attributes": {"name": "of an attribute"},
+        },
     }
 
 
@@ -155,11 +170,12 @@ VALUES = st.one_of(
 ATTRIBUTES = st.dictionaries(NAMES, VALUES, max_size=6)
 IDS = st.one_of(st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True), st.integers(0, 10**12), st.uuids())
 OPTIONAL = st.none() | TEXT
+PARENTS = st.builds(Account, IDS, name=OPTIONAL, parent=st.none() | IDS, attributes=ATTRIBUTES)
 ACCOUNTS = st.builds(
     Account,
     IDS,
     name=OPTIONAL,
-    parent=st.none() | IDS,
+    parent=st.none() | IDS | PARENTS,
     foreignkeyid=VALUES,
     foreign_keys=ATTRIBUTES,
     ofid=OPTIONAL,
@@ -186,7 +202,7 @@ def test_what_comes_back_from_the_page_is_the_same(
     assume(found)
     assert re.findall(r"</?script|<!--|[^\x20-\x7e]", found) == ["<script", "</script"]
     read = mapping(found)
-    back = Totango.from_options(read, strict=True, spool="memory", transport=RecordingTransport())._now()
+    back = Totango.from_options(read, strict=True, spool="memory", transport=RecordingTransport())._who.now()
     assert (same(back.account), same(back.product), same(back.user)) == (same(account), same(product), same(user))
     assert all(type(value) in (str, dict) for value in read.values())
 
@@ -227,7 +243,9 @@ def test_a_nonce_stands_in_its_attribute() -> None:
 
 @pytest.mark.parametrize("nonce", ['a" onload="x', "a b", "", "a'", "<", "a=b", "===", "é", "a\n", 5, b"abc"])
 def test_what_is_no_nonce_is_refused(nonce: Any) -> None:
-    with pytest.raises(OptionsError, match=r"nonce=.* is no nonce of a content security policy.*base64"):
+    with pytest.raises(
+        OptionsError, match=r"nonce=.* is wrong: .* nonce of a content security policy.*base64.*, such as nonce="
+    ):
         make(strict=False).snippet(nonce)
 
 
@@ -311,3 +329,29 @@ def test_two_accounts_that_the_browser_would_merge_are_refused() -> None:
     client.track("x", account="A_B", product="C")
     with client.context(account="A", product="B_C"), pytest.raises(InvalidEvent, match="merge"):
         client.snippet()
+
+
+class Incomparable:
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_module_that_cannot_be_compared_raises_nothing_into_the_page() -> None:
+    client = make(strict=False)
+    with client.context(module=Incomparable()):  # type: ignore[arg-type]
+        assert client.snippet() == ""
+
+
+class Truthless(str):
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+
+def test_a_module_is_asked_for_its_text_and_not_for_its_truth() -> None:
+    client = make()
+    with client.context(module=Truthless("Billing")):
+        assert '"module": "Billing"' in client.snippet()

@@ -8,19 +8,32 @@ import random
 import sqlite3
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from spools import OTHER, OWNER, dead, ended, forked
 
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked
-from totango_sdk.spool import salvage, sqlite
+from totango_sdk.spool import salvage, sqlite, sqlite_errors
 from totango_sdk.spool.journal import Record
 from totango_sdk.spool.salvage import is_damaged, mend
 from totango_sdk.spool.sqlite import Database, SpoolForeign, make_draft
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PAGE = 4096
 QUOTA = 64 << 20
+
+
+_opened: list[Database] = []
+
+
+@pytest.fixture(autouse=True)
+def none_is_left_open() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close(remove=False)
 
 
 @pytest.fixture
@@ -29,7 +42,9 @@ def path(tmp_path: Path) -> str:
 
 
 def opened(path: str, *, quota_bytes: int = QUOTA, durability: str = "process") -> Database:
-    return Database(path, OWNER, durability=durability, quota_bytes=quota_bytes)
+    database = Database(path, OWNER, durability=durability, quota_bytes=quota_bytes)
+    _opened.append(database)
+    return database
 
 
 def made(path: str, **options: Any) -> Database:
@@ -259,13 +274,16 @@ def test_what_sqlite_says_is_told_as_ours(code: int | None, kind: type[SpoolErro
     error = sqlite3.OperationalError("so it is")
     if code is not None:
         error.sqlite_errorcode = code
-    with pytest.raises(SpoolError, match=r"a.db cannot be used \(so it is\)") as raised, sqlite._translated("a.db"):
+    with (
+        pytest.raises(SpoolError, match=r"a.db cannot be used \(so it is\)") as raised,
+        sqlite_errors.translated("a.db"),
+    ):
         raise error
     assert type(raised.value) is kind
 
 
 def test_words_of_sqlite_that_cannot_be_read_mean_damage() -> None:
-    with pytest.raises(SpoolCorrupt, match="it is damaged"), sqlite._translated("a.db"):
+    with pytest.raises(SpoolCorrupt, match="it is damaged"), sqlite_errors.translated("a.db"):
         b"\xff".decode()
 
 

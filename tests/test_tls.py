@@ -269,14 +269,3 @@ def test_a_proxy_that_wants_a_login_makes_the_event_wait(transport: str) -> None
     assert totango.stats().retrying == 1
     totango.close(0)
     proxy.close()
-
-
-def test_what_is_on_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    from totango_sdk.delivery.transports.base import Settings, proxy_for
-
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "collector.example")
-    assert proxy_for(Settings("https://127.0.0.1:1/", 1, 1, "x")) is None
-    assert proxy_for(Settings("https://collector.example/", 1, 1, "x")) is None
-    assert proxy_for(Settings("https://sdr.totango.com/", 1, 1, "x")) == "http://proxy.example:3128"
-    assert proxy_for(Settings("https://sdr.totango.com/", 1, 1, "x", "http://other:1")) == "http://other:1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _imp
 import contextlib
 import ctypes
 import gc
@@ -22,14 +23,17 @@ import pytest
 from servers import PATIENCE, Collector, close, mute, refusing_port, wait_for
 
 from totango_sdk import Answer, MemorySpool, SpoolError, Totango
-from totango_sdk.delivery import worker as worker_module
+from totango_sdk.delivery.bells import Life
+from totango_sdk.delivery.process import close_all
 from totango_sdk.delivery.sender import Sender
-from totango_sdk.delivery.worker import Worker, close_all
+from totango_sdk.delivery.worker import Worker
 from totango_sdk.spool import Item, Owner, SpoolClosed
 from totango_sdk.testing import RecordingTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from totango_sdk.spool import Spool
 
 TESTS = Path(__file__).parent
 OWNER = Owner("SP-1-1", "https://example.com/")
@@ -105,6 +109,45 @@ def test_many_events_one_by_one_never_find_a_sender_that_overslept() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("ends", ["flush", "close"])
+def test_a_host_does_not_wake_the_sender_for_what_comes_right_after(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    """For a moment it looks by itself, here for a long one; whoever waits for it has it look at once."""
+    monkeypatch.setattr("totango_sdk.delivery.worker._NAP_SECONDS", 2 * PATIENCE)
+    transport = RecordingTransport()
+    client = make(transport=transport)
+    client.track("first")
+    worker = client._core.worker
+    wait_for(lambda: client.stats().delivered == 1 and not worker._asleep)
+    woken: list[bool] = []
+    monkeypatch.setattr(worker, "wake", lambda wake=worker.wake: (woken.append(True), wake()))
+    for number in range(50):
+        client.track(f"x{number}")
+    # Once, if it was just about to look.
+    assert len(woken) <= 1
+    assert len(transport.sent) < 50
+    assert client.flush(PATIENCE) if ends == "flush" else client.close(PATIENCE) is None
+    assert len(transport.sent) == 51
+    client.close()
+
+
+class Nervous(RecordingTransport):
+    """Raises where there is nothing to tell."""
+
+    def poll(self, timeout: float) -> list[Answer]:
+        answers = super().poll(0)
+        if not answers:
+            raise RuntimeError("nothing there")
+        return answers
+
+
+def test_answers_are_kept_although_the_next_look_for_some_would_raise() -> None:
+    client = make(transport=Nervous())
+    for number in range(5):
+        client.track("x")
+        wait_for(lambda: client.stats().delivered == number + 1)
+    client.close()
+
+
 class Deaf(RecordingTransport):
     """Has no `wake`, and waits as long as it was told to."""
 
@@ -154,19 +197,23 @@ def test_an_idle_sender_sleeps() -> None:
     client.close()
 
 
+def recording(spool: Spool) -> Sender:
+    return Sender(spool, RecordingTransport())
+
+
 class Blocking(MemorySpool):
     def put(self, items: Any, *, wait: bool = True) -> str | None:
         return super().put(items, wait=wait) if wait else None
 
 
 def test_put_without_waiting_starts_no_thread_before_the_spool_is_open() -> None:
-    worker = Worker(MemorySpool(), OWNER, RecordingTransport)
-    item = Item("A", b"sdr_a=x")
+    worker = Worker(MemorySpool(), OWNER, recording)
+    item = Item(b"sdr_a=x", ("A",))
     assert worker.put([item], wait=False) is None
     worker.open()
     assert worker.put([item], wait=False) is not None
     worker.close(1)
-    other = Worker(Blocking(), OWNER, RecordingTransport)
+    other = Worker(Blocking(), OWNER, recording)
     other.open()
     assert other.put([item], wait=False) is None
     other.close(1)
@@ -188,7 +235,7 @@ def test_where_no_thread_can_be_started_events_wait_in_the_spool(
     assert len([record for record in caplog.records if "no thread can be started" in record.message]) == 1
     client.track("z")
     assert client.flush(PATIENCE)
-    assert collector.activities == ["x", "y", "z"]
+    assert sorted(collector.activities) == ["x", "y", "z"]
     client.close()
 
 
@@ -253,7 +300,7 @@ def test_what_was_out_when_a_client_closed_leaves_after_it_opened_again(
     collector.plan = lambda _: 200
     client.track("y")
     assert client.flush(PATIENCE)
-    assert collector.activities == ["x", "x", "y"]
+    assert sorted(collector.activities) == ["x", "x", "y"]
     stats = client.stats()
     assert stats.in_flight == stats.queued == stats.retrying == 0
     client.close()
@@ -307,7 +354,7 @@ def test_a_thread_that_has_been_replaced_does_not_close_the_spool_of_the_next_on
     client = make(transport=RecordingTransport())
     client.track("x")
     client._core.worker._let_go(None)
-    client._core.worker._let_go(threading.Thread())
+    client._core.worker._let_go(Life())
     assert client._core.worker._is_open
     client.track("y")
     assert client.flush(PATIENCE)
@@ -329,7 +376,7 @@ def test_flushing_threads_do_not_disturb_one_another() -> None:
     for thread in threads:
         thread.join()
     assert len(results) == 800
-    assert client._core.worker._waiters == []
+    assert client._core.worker._waiters._waiting == []
     client.close()
 
 
@@ -402,14 +449,14 @@ def test_the_sender_survives_a_transport_that_raises(where: str, caplog: pytest.
 def test_a_transport_that_cannot_be_made_is_told_of_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     transport, tries = RecordingTransport(), []
 
-    def fabricate() -> RecordingTransport:
+    def fabricate(spool: Spool) -> Sender:
         tries.append(1)
         if len(tries) < 2:
             raise ImportError("no HTTP library")
-        return transport
+        return Sender(spool, transport)
 
     worker = Worker(MemorySpool(), OWNER, fabricate)
-    worker.put([Item("A", b"sdr_a=x")])
+    worker.put([Item(b"sdr_a=x", ("A",))])
     assert worker.flush(PATIENCE)
     assert len(transport.sent) == 1
     assert "no HTTP library" in caplog.text
@@ -497,6 +544,31 @@ def test_where_nothing_can_be_written_the_spool_is_in_memory_and_says_so_once(
     assert len(told) == 1 and told[0].levelno == logging.ERROR
 
 
+def test_a_spool_in_memory_goes_on_to_the_disk_once_it_can_and_what_it_has_goes_first(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("totango_sdk.delivery.worker.HOUSEKEEPING_SECONDS", 0.05)
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("in the way")
+    status = [503]
+    collector.plan = lambda _: status[0]
+    client = make(spool=in_the_way / "spool", endpoint=collector.endpoint, transport="httpx")
+    for number in range(3):
+        assert client.track(f"x{number}", account={"id": "A", "Number": str(number)})
+    assert not client.stats().durable
+    in_the_way.unlink()
+    wait_for(lambda: client.stats().durable)
+    assert client.track("x3", account={"id": "A", "Number": "3"})
+    stats = client.stats()
+    assert (stats.accepted, stats.queued + stats.retrying + stats.in_flight) == (4, 4)
+    collector.requests.clear()
+    status[0] = 200
+    assert client.flush(PATIENCE)
+    assert collector.activities == ["x0", "x1", "x2", "x3"]
+    assert client.stats().delivered == 4
+    client.close()
+
+
 def test_whatever_a_spool_raises_when_it_opens_the_host_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     class Unopened(MemorySpool):
         durable = True  # type: ignore[assignment]
@@ -551,10 +623,10 @@ start = time.monotonic()
 atexit.register(print, "ended")
 import threading
 threading.main_thread()
-from totango_sdk.delivery import worker
-atexit.unregister(worker.close_all)
+from totango_sdk.delivery import process
+atexit.unregister(process.end)
 def timed():
-    worker.close_all()
+    process.end()
     print("took", time.monotonic() - start)
 atexit.register(timed)
 """
@@ -570,7 +642,7 @@ atexit.register(timed)
     assert took < 2.5
     with Collector(port=port) as collector:
         deliver_the_rest(spool, collector.endpoint)
-        assert collector.activities[:3] == ["x0", "x1", "x2"]
+        assert {"x0", "x1", "x2"} <= set(collector.activities)
 
 
 ENDS = {
@@ -588,9 +660,10 @@ ENDS = {
 def test_nothing_is_lost_however_a_process_ends(end: str, tmp_path: Path, collector: Collector) -> None:
     code, status = ENDS[end]
     spool = tmp_path / "spool"
-    ended = run(
-        f"for n in range(300): client.track(f'x{{n}}', account=f'A{{n % 7}}')\n{code}", spool, collector.endpoint
-    )
+    # What has no answer when the time to close is over is sent again. A busy machine may need more than 2 s.
+    patience = f"from totango_sdk.delivery import process\nprocess.close_all.__defaults__ = ({PATIENCE},)"
+    load = "for n in range(300): client.track(f'x{n}', account=f'A{n % 7}')"
+    ended = run(f"{patience}\n{load}\n{code}", spool, collector.endpoint)
     assert ended.returncode == status, ended.stderr
     deliver_the_rest(spool, collector.endpoint)
     arrived = Counter(collector.activities)
@@ -762,6 +835,9 @@ def test_a_child_of_multiprocessing_delivers_at_its_end(tmp_path: Path, collecto
 
 
 def _track_some(directory: Path, endpoint: str, number: int) -> None:
+    from totango_sdk.delivery import process
+
+    process.close_all.__defaults__ = (PATIENCE,)  # on a busy machine 2 s are not always enough
     client = make(spool=directory / "spool", endpoint=endpoint)
     for at in range(20):
         assert client.track(f"x{number}-{at}", account=f"A{at}")
@@ -821,8 +897,9 @@ def test_a_fork_that_was_not_announced_is_noticed(told: str, tmp_path: Path, col
     if pid == 0:
         status = 1
         try:
-            if told == "afterwards":
-                worker_module._after_in_child()
+            if told == "afterwards":  # as uWSGI does
+                _imp.acquire_lock()  # which Python lets go of
+                ctypes.pythonapi.PyOS_AfterFork_Child()
             client.track("child")
             assert client.flush(PATIENCE)
             assert client.stats().delivered == 1
@@ -900,7 +977,7 @@ def test_an_event_that_comes_between_two_looks_of_the_sender_is_sent_at_once(
 
     def looks(sender: Sender) -> float | None:
         found = look(sender)
-        if threading.current_thread() is worker._thread and not looked.is_set():
+        if worker._is_own_thread and not looked.is_set():
             looked.set()
             stored.wait(PATIENCE)
         return found

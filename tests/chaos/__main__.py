@@ -16,7 +16,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import clocks, corrupt, crowd, exits, forks, full, kills, orphans, outages, paths, poison, servers, telltale
+from . import (
+    busy,
+    clocks,
+    corrupt,
+    crowd,
+    exits,
+    forks,
+    full,
+    hooks,
+    interference,
+    kills,
+    neighbours,
+    orphans,
+    outages,
+    paths,
+    poison,
+    removed,
+    replays,
+    servers,
+    shortages,
+    telltale,
+)
 from .oracle import BOUND, MAX_CONNECTIONS, UNSTRUCK, Row
 
 if TYPE_CHECKING:
@@ -48,13 +69,23 @@ def plan(*, quick: bool) -> Iterator[tuple[str, Run]]:
     yield "corrupt", partial(corrupt.all_mutants, mutants=80 if quick else 600)
     yield "corrupt", corrupt.newer_version
     yield "poison", poison.among_many
+    yield "busy", partial(_calmly_alone, stream="plain")
+    yield "busy", partial(_calmly_alone, stream="named")
+    yield "busy", partial(busy.mixed, events=500 if quick else 5000)
+    yield "busy", busy.stuck
     yield "clock", clocks.jumps
     yield "secret", telltale.in_the_host
     yield "secret", telltale.in_the_sandbox
     yield "paths", _unsafe_paths
     yield "paths", paths.link_in_place_of_a_file
+    for trouble in removed.TROUBLES:
+        yield "removed", partial(removed.taken_away, name=trouble)
     yield "endpoints", lambda _: paths.refused_endpoints()
     yield "endpoints", _redirects
+    yield from _interference(quick=quick)
+    kills_ = 10 if quick else 50
+    yield "replay", partial(replays.killed, kills=kills_, rows=600 * kills_)
+    yield "replay", partial(replays.ledger_full, rows=30_000)
     yield "crowd", partial(crowd.crowded, each=20 if quick else 100)
 
 
@@ -68,11 +99,43 @@ def _forks() -> Iterator[tuple[str, Run]]:
     yield "forks", partial(forks.forker, kind="many")
 
 
+def _interference(*, quick: bool) -> Iterator[tuple[str, Run]]:
+    for transport in ("httpx", "curl"):
+        for threads in (1, 10):
+            count = 20 if quick else 125  # 500 in all
+            yield (
+                "moments",
+                partial(interference.forks_at_any_moment, forks=count, transport=transport, threads=threads),
+            )
+    for kind in forks.KINDS:
+        yield "preload", partial(forks.preloaded, kind=kind, times=2 if quick else 20)
+    for transport in ("httpx", "curl"):
+        yield "deadlines", partial(interference.deadlines, count=200 if quick else 5000, transport=transport)
+    for kind in neighbours.KINDS:
+        yield "neighbours", partial(neighbours.on_one_directory, kind=kind, kills=2 if quick else 30)
+    for calling in (False, True):
+        yield "hooks", partial(hooks.everywhere, calling=calling, events=60 if quick else 1000)
+    for how in interference.HOW:
+        for mute in (False, True):
+            yield "ends", partial(interference.ends, how=how, mute=mute, times=1 if quick else 10)
+    for kind in shortages.KINDS:
+        yield "shortages", partial(shortages.troubles, kind=kind, short=quick)
+
+
 def _calm_outage(directory: Path, *, mode: str, transport: str, seconds: float) -> Row:
     def run(attempt: int) -> Row:
         place = directory / str(attempt)
         place.mkdir()
         return outages.outage(place, mode, seconds=seconds, transport=transport, before=seconds / 2)
+
+    return outages.calmly(run)
+
+
+def _calmly_alone(directory: Path, *, stream: str) -> Row:
+    def run(attempt: int) -> Row:
+        place = directory / str(attempt)
+        place.mkdir()
+        return busy.alone(place, stream=stream)
 
     return outages.calmly(run)
 
@@ -84,7 +147,11 @@ def _unsafe_paths(directory: Path) -> Row:
             place = directory / str(number)
             place.mkdir()
             rows.append(paths.unsafe_path(place, name))
-    return exits.together("unsafe paths", "13", rows)
+    for name in paths.PARENTS:
+        place = directory / name
+        place.mkdir()
+        rows.append(paths.open_parent(place, name))
+    return exits.together("unsafe paths, and parents that are open", "13", rows)
 
 
 def _redirects(directory: Path) -> Row:

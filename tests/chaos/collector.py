@@ -69,7 +69,10 @@ class Collector:
         return answer
 
     def behave(self, mode: str, **details: Any) -> None:
-        """Answer so from now on: `ok`, `status`, `close`, `lost`, `mute`; with `seconds`, only so long."""
+        """Answer so from now on: `ok`, `status`, `close`, `lost`, `mute`; with `seconds`, only so long.
+
+        With `every`, only each request of so many gets the status, and with `delay`, each answer takes so long.
+        """
         self.ask("behave", mode=mode, **details)
 
     def refuse(self, seconds: float | None = None) -> None:
@@ -135,7 +138,7 @@ class Behaviour:
             return 0, False
         if name == "lost":
             return 0, True
-        if name == "status":
+        if name == "status" and len(self.arrivals) % self.mode.get("every", 1) == 0:
             status = int(self.mode["status"])
             return status, 200 <= status < 300
         for marker, status in self.poison:

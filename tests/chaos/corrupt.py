@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from totango_sdk.spool.journal import recover
+from totango_sdk.spool.journal import RECORD_BYTES, recover
 
 from .collector import Collector
 from .exits import together
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EVENTS = 160
 _ACCOUNTS = 8
 _PAGE = 4096
-_AROUND = 64  # bytes before a body that belong to its record: marks, sizes, checksum, lane
+_AROUND = 64  # bytes before a body that belong to its cell: sizes, id, lane
 _LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes at the start of SQLite's log, and before each page in it
 _LEAF = 13
 _MOST_CELL = 400
@@ -88,7 +88,8 @@ def find_places(files: dict[str, bytes], bodies: list[bytes]) -> dict[bytes, lis
         if name.endswith(".journal"):
             for record in recover(data).records:
                 at = data.rfind(record.body)
-                places[record.body].append(Place(name, at - _AROUND, at + len(record.body)))
+                start = at - len(record.lane.encode()) - RECORD_BYTES
+                places[record.body].append(Place(name, start, at + len(record.body)))
     for place, page in _valid_pages(files).values():
         for body in _bodies_in(page, bodies):
             places[body].append(place)

@@ -89,15 +89,16 @@ def stats_of(client: Any) -> dict[str, Any]:
 def _count_submits(client: Any) -> Any:
     """Count what is handed to the transport, for a collector that is not there to count it."""
     worker = client._core.worker
-    make, submits = worker._make_transport, []
+    make, submits = worker._make_sender, []
 
-    def counting() -> Any:
-        transport = make()
+    def counting(spool: Any) -> Any:
+        sender = make(spool)
+        transport = sender._transport
         submit = transport.submit
         transport.submit = lambda *args: (submits.append(1), submit(*args))
-        return transport
+        return sender
 
-    worker._make_transport = counting
+    worker._make_sender = counting
     return lambda: len(submits)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from . import servers
 from .collector import Collector
+from .exits import together
 from .hosts import Site, finish, python
 from .kills import check_finish
 from .ledger import read
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _ACCOUNTS = 20
 _BEFORE_FORK = 50
+_PATIENCE = 30.0
+KINDS = ("sync", "gthread", "gevent")
 _SLOW = 0.02  # of each answer: what was tracked before the fork is under way during it
 
 
@@ -55,6 +59,39 @@ def gunicorn(directory: Path, *, preload: bool, requests: int = 40, workers: int
         return len(streams) * 5 + _BEFORE_FORK * (1 if preload else len(set(streams)))
 
     return under(f"fork: gunicorn{' --preload' if preload else ''}", directory, use)
+
+
+def preloaded(directory: Path, *, kind: str, times: int) -> Row:
+    """Row 18: one `track` while the application loads, and gunicorn forks at once; every worker delivers."""
+    rows = []
+    for number in range(times):
+        place = directory / str(number)
+        place.mkdir()
+        transport = "httpx" if kind == "gevent" or number % 2 else "curl"
+        rows.append(_preloaded_once(place, kind, transport))
+    return together(f"fork: gunicorn --preload, {kind}", "18", rows)
+
+
+def _preloaded_once(directory: Path, kind: str, transport: str, *, workers: int = 2, requests: int = 8) -> Row:
+    with Collector() as collector:
+        site = Site(directory, collector)
+        config = site.config(accounts=_ACCOUNTS, before_fork=1, options={"transport": transport})
+        streams: set[str] = set()
+        with servers.gunicorn(directory, config, workers=workers, preload=True, kind=kind) as port:
+            until = time.monotonic() + _PATIENCE
+            while len(streams) < workers and time.monotonic() < until:
+                with ThreadPoolExecutor(requests) as pool:
+                    streams |= set(pool.map(lambda _: servers.get(port), range(requests)))
+            owed = len(read(site.ledger))
+            arrived = collector.wait_for(owed, _PATIENCE)
+        ended = site.finish()
+        row = judge(
+            f"{kind}, {transport}", "18", read(site.ledger), collector.arrivals(), bound=workers * 16, once="before"
+        )
+    row.require(len(streams) == workers, f"{len(streams)} of {workers} workers have served")
+    row.require(arrived == owed, f"{arrived} of {owed} were delivered while the server ran")
+    check_finish(row, ended)
+    return row
 
 
 def celery(directory: Path, *, tasks: int = 20) -> Row:

@@ -41,19 +41,28 @@ def account_of(seq: int, accounts: int) -> str:
     return f"acct-{seq % accounts}"
 
 
-def is_attributes(seq: int) -> bool:
-    """Every tenth call sets an attribute, so that order matters."""
-    return seq % 10 == 3
+def is_attributes(stream: str, seq: int) -> bool:
+    """Every tenth call sets an attribute, so that order matters; of some streams no call does, or a few."""
+    if stream.startswith(("plain", "named")):
+        return False
+    return seq % 10 == 3 if not stream.startswith("rare") else seq % 1000 == 3
 
 
 def body_of(stream: str, seq: int, accounts: int) -> bytes:
     """Return the bytes that must arrive."""
     pairs = [("sdr_s", SERVICE_ID), ("sdr_o", account_of(seq, accounts))]
-    if is_attributes(seq):
+    if is_attributes(stream, seq):
         pairs.append(("sdr_o.N", f"{stream}.{seq} é"))
     else:
-        pairs += [("sdr_u", f"u{seq % 7}@example.com"), ("sdr_a", f"{stream}.{seq}"), ("sdr_m", MODULE)]
+        pairs += [("sdr_u", _user_of(stream, seq)), ("sdr_a", f"{stream}.{seq}"), ("sdr_m", MODULE)]
+        if stream.startswith("named"):
+            pairs.append(("sdr_u.name", f"é {seq}"))
     return "&".join(f"{name}={quote(value, safe=_BARE)}" for name, value in pairs).encode()
+
+
+def _user_of(stream: str, seq: int) -> str:
+    """One of a few users, or in a stream that is named so a new user each time."""
+    return f"u{seq if stream.startswith('named') else seq % 7}@example.com"
 
 
 _BARE = "-_.!~*'()"
@@ -61,12 +70,15 @@ _BARE = "-_.!~*'()"
 
 def call(client: Any, stream: str, seq: int, accounts: int) -> str | None:
     """Make the call that this event stands for, and return what it returned."""
-    from totango_sdk import Account
+    from totango_sdk import Account, User
 
     account = account_of(seq, accounts)
-    if is_attributes(seq):
+    if is_attributes(stream, seq):
         return client.set_account_attributes(Account(account, attributes={"N": f"{stream}.{seq} é"}))
-    return client.track(f"{stream}.{seq}", MODULE, account, f"u{seq % 7}@example.com")
+    user: Any = _user_of(stream, seq)
+    if stream.startswith("named"):
+        user = User(user, name=f"é {seq}")
+    return client.track(f"{stream}.{seq}", MODULE, account, user)
 
 
 class Ledger:

@@ -105,13 +105,15 @@ def _names(obligations: Sequence[Obligation]) -> list[str]:
 
 
 def _out_of_order(taken: Sequence[Arrival], known: dict[bytes, Obligation]) -> list[str]:
-    """Return first arrivals that came before an earlier event of their account and process."""
+    """Return updates that first arrived before an earlier update of their account and process."""
+    from .ledger import is_attributes
+
     last: dict[tuple[str, str], int] = {}
     seen: set[bytes] = set()
     wrong = []
     for arrival in taken:
         each = known.get(arrival.body)
-        if each is None or arrival.body in seen:
+        if each is None or arrival.body in seen or not is_attributes(each.stream, each.seq):
             continue
         seen.add(arrival.body)
         key = (each.stream, each.account)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .collector import Collector
-from .hosts import Site
+from .hosts import Site, finish, start
 from .kills import check_finish, check_sums
 from .ledger import SERVICE_ID, read
 from .oracle import Row, judge
@@ -34,12 +34,6 @@ def _open_leaf(place: Path, outside: Path) -> Path:
     return spool
 
 
-def _open_parent(place: Path, outside: Path) -> Path:
-    (place / "open").mkdir()
-    (place / "open").chmod(0o777)
-    return place / "open" / "spool"
-
-
 def _group_may_write(place: Path, outside: Path) -> Path:
     spool = place / "spool"
     spool.mkdir()
@@ -63,11 +57,28 @@ UNSAFE: dict[str, Callable[[Path, Path], Path]] = {
     "symbolic link": _link_as_leaf,
     "symbolic link on the way": _link_on_the_way,
     "open to all": _open_leaf,
-    "parent open to all": _open_parent,
     "open to the group": _group_may_write,
     "somebody else's": _of_somebody_else,
     "a file": _a_file,
 }
+
+
+PARENTS = {"emptyDir": 0o777, "fsGroup": 0o2775, "umask 002": 0o775}
+
+
+def open_parent(directory: Path, name: str) -> Row:
+    """A parent that others can write to, as in volumes of Kubernetes, is accepted, and the spool is closed to them."""
+    parent = directory / "volume"
+    parent.mkdir()
+    parent.chmod(PARENTS[name])
+    with Collector() as collector:
+        site = Site(directory, collector)
+        site.spool = str(parent / "spool")
+        ended = site.host(stream="s", count=20, flush=20)
+        row = judge(f"open parent: {name}", "13", read(site.ledger), collector.arrivals(), bound=0)
+    row.require(ended.report.get("stats", {}).get("durable") is True, f"not durable: {ended.log[-500:]}")
+    row.require((parent / "spool").stat().st_mode & 0o777 == 0o700, "the spool is open to others")
+    return row
 
 
 def unsafe_path(directory: Path, name: str) -> Row:
@@ -169,12 +180,15 @@ def refused_endpoints() -> Row:
     return row
 
 
-def redirect(directory: Path, status: int, transport: str, *, seconds: float = 1.0) -> Row:
+def redirect(directory: Path, status: int, transport: str) -> Row:
     """A redirect is not followed, to nowhere, and the events are delivered when it is over."""
     with Collector() as collector, Collector() as elsewhere:
         site = Site(directory, collector)
-        collector.behave("status", status=status, headers={"Location": elsewhere.endpoint}, seconds=seconds)
-        ended = site.host(stream="r", count=50, flush=30, options={"transport": transport})
+        collector.behave("status", status=status, headers={"Location": elsewhere.endpoint})
+        host = start(site.config(stream="r", count=50, flush=60, options={"transport": transport}))
+        collector.wait_for_requests(5)
+        collector.behave("ok")
+        ended = finish(host, 90)
         last = site.finish()
         arrivals = collector.arrivals()
         row = judge(f"redirect {status} ({transport})", "14", read(site.ledger), arrivals, bound=0)

@@ -45,7 +45,8 @@ def program(log: Path, *command: str, env: dict[str, str] | None = None) -> Iter
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        # A worker of gunicorn's that still boots does not hear of it, and is killed after 30 seconds.
+        process.wait(60)
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -76,11 +77,13 @@ def redis_server(directory: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def gunicorn(directory: Path, config: dict[str, Any], *, workers: int, preload: bool) -> Iterator[int]:
+def gunicorn(
+    directory: Path, config: dict[str, Any], *, workers: int, preload: bool, kind: str = "sync"
+) -> Iterator[int]:
     """Run gunicorn with the application of `apps`; gives its port."""
     port, log = free_port(), directory / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "chaos.apps:app", "--bind", f"127.0.0.1:{port}",
-               "--workers", str(workers), "--worker-tmp-dir", str(directory),
+               "--workers", str(workers), "--worker-class", kind, "--worker-tmp-dir", str(directory),
                # A worker that is told to end before it has set its signal handlers never hears of it, and is killed
                # after this time; what it has not delivered is the next process's.
                "--graceful-timeout", "5"]  # fmt: skip

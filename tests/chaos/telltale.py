@@ -179,7 +179,9 @@ class _Host:
             client.dead_letters(), vars(client._core.options) if hasattr(client._core.options, "__dict__") else ""
         )
         client.flush(30)
-        self.show(client.dead_letters(), client.stats(), client._core.worker._sender, client._core.worker._transport)
+        self.show(
+            client.dead_letters(), client.stats(), client._core.worker._sender, client._core.worker._sender._transport
+        )
         token = options["api_token"]
         self.fail(lambda: Totango(SERVICE_ID, api_token=f"{token}\n"))
         self.fail(lambda: Totango(SERVICE_ID, api_token=token.encode()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import corrupt, full
+from . import corrupt, full, removed
 
 
 def or_skip(row):
@@ -32,3 +32,8 @@ def test_a_damaged_spool_always_starts_and_gives_back_what_is_whole(tmp_path):
 
 def test_a_spool_of_a_newer_version_is_left_alone_and_named(tmp_path):
     corrupt.newer_version(tmp_path).check()
+
+
+@pytest.mark.parametrize("name", ["directory replaced", "journal emptied", "lock removed"])
+def test_files_that_are_taken_away_under_a_living_process_are_made_anew(tmp_path, name):
+    removed.taken_away(tmp_path, name, events=300).check()

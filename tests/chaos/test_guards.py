@@ -24,6 +24,11 @@ def test_an_unsafe_path_is_refused_and_nothing_there_is_touched(tmp_path, name):
     paths.unsafe_path(tmp_path, name).check()
 
 
+@pytest.mark.parametrize("name", paths.PARENTS)
+def test_a_parent_that_others_can_write_to_is_accepted(tmp_path, name):
+    paths.open_parent(tmp_path, name).check()
+
+
 def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path):
     paths.link_in_place_of_a_file(tmp_path).check()
 

@@ -54,8 +54,14 @@ def test_what_may_have_been_accepted_may_arrive():
     assert not failures(arrivals(0, 1, 2, 3, 4, 5, 6), permitted=[("s", 6, 2)])
 
 
-def test_a_later_event_of_an_account_must_not_come_first():
-    assert "1 out of order, such as ['s.2 after 4']" in failures(arrivals(0, 1, 4, 2, 3, 5))
+def test_a_later_update_of_an_account_must_not_come_first():
+    owed = [Obligation("s", seq, 1, f"id{seq}", 10) for seq in (3, 5, 13, 23)]
+    arrived = [Arrival(float(seq), body_of("s", seq, 1), 200, True, "/") for seq in (5, 13, 3, 23)]
+    assert "1 out of order, such as ['s.3 after 13']" in "; ".join(judge("x", "0", owed, arrived).failures)
+
+
+def test_activities_of_an_account_may_come_in_any_order():
+    assert not failures(arrivals(0, 1, 4, 2, 3, 5))
 
 
 def test_a_second_arrival_is_a_duplicate_and_no_matter_of_order():

@@ -30,7 +30,7 @@ from totango_sdk.testing import RecordingTransport
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from totango_sdk.pytest_plugin import TotangoEvents
+    from totango_sdk.testing.plugin import TotangoEvents
 
 
 def change(event: Event) -> Event | None:

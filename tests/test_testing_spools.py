@@ -7,16 +7,17 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from spools import OWNER
 
-from totango_sdk.conformance import check_spool
-from totango_sdk.spool import DiskSpool, Item, MemorySpool, Outcome
-from totango_sdk.spool.base import letter_of
+from totango_sdk.spool import DeadLetter, DiskSpool, Item, MemorySpool, Outcome
+from totango_sdk.spool.fallback import FallbackSpool
+from totango_sdk.testing import check_spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from totango_sdk.spool import DeadLetter, Leased, Owner
+    from totango_sdk.spool import Leased, Owner
 
 
 def fresh(directory: Path, **sizes: int | str) -> Callable[[], DiskSpool]:
@@ -26,6 +27,14 @@ def fresh(directory: Path, **sizes: int | str) -> Callable[[], DiskSpool]:
 
 def test_the_spool_in_memory_passes() -> None:
     check_spool(MemorySpool)
+
+
+def test_a_spool_in_the_place_of_another_passes_whether_that_can_be_opened_or_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    hindered = fresh(tmp_path / "file")
+    check_spool(lambda: FallbackSpool(hindered(), OWNER))
+    unhindered = fresh(tmp_path)
+    check_spool(lambda: FallbackSpool(unhindered(), OWNER))
 
 
 def test_the_spool_on_disk_passes(tmp_path: Path) -> None:
@@ -51,7 +60,7 @@ class Repeats(MemorySpool):
         for outcome in outcomes:
             super().settle([outcome])
             if outcome.verdict == "delivered" and outcome.event.id % 10 == 9:
-                super().put([Item(outcome.event.lane, outcome.event.body)])
+                super().put([Item(outcome.event.body, outcome.event.about, outcome.event.updates)])
 
 
 class Reorders(MemorySpool):
@@ -70,10 +79,32 @@ class GivesTooMuch(MemorySpool):
         return super().lease(limit + 1, now)
 
 
-class GivesALaneAtOnce(MemorySpool):
+class GivesUpdatesAtOnce(MemorySpool):
     def lease(self, limit: int, now: float) -> list[Leased]:
         leased = super().lease(limit, now)
-        return [event._replace(lane="one") for event in leased]
+        return [event._replace(updates=("one",)) for event in leased]
+
+
+class GivesOneOfARecord(MemorySpool):
+    """As it was in earlier versions: whatever concerns one record goes one at a time."""
+
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        return super().put([item._replace(updates=item.about[:1]) for item in items], wait=wait)
+
+
+class WaitsForAllOfAnAccount(MemorySpool):
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        return super().put([item._replace(updates=item.updates and item.about) for item in items], wait=wait)
+
+
+class ForgetsWhatAnEventIsAbout(MemorySpool):
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        return super().put([item._replace(about=item.updates) for item in items], wait=wait)
+
+
+class KnowsOneUpdatedRecord(MemorySpool):
+    def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
+        return super().put([item._replace(updates=item.updates[:1]) for item in items], wait=wait)
 
 
 class GivesOutAgain(MemorySpool):
@@ -85,18 +116,14 @@ class GivesOutAgain(MemorySpool):
 class Overtakes(MemorySpool):
     def put(self, items: Sequence[Item], *, wait: bool = True) -> str | None:
         for item in items:
-            last = super().put([item._replace(lane=f"{item.lane}/{self.counts().accepted}")], wait=wait)
+            names = tuple(f"{name}/{self.counts().accepted}" for name in item.updates)
+            last = super().put([item._replace(updates=names)], wait=wait)
         return last
 
     def lease(self, limit: int, now: float) -> list[Leased]:
-        self.true_lanes = getattr(self, "true_lanes", {})
         leased = super().lease(limit, now)
-        self.true_lanes.update({event.id: event.lane for event in leased})
-        return [event._replace(lane=event.lane.split("/")[0]) for event in leased]
-
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
-        named = [each._replace(event=each.event._replace(lane=self.true_lanes[each.event.id])) for each in outcomes]
-        super().settle(named)
+        plain = [tuple(name.split("/")[0] for name in event.updates) for event in leased]
+        return [event._replace(updates=names) for event, names in zip(leased, plain, strict=True)]
 
 
 class RetriesAtOnce(MemorySpool):
@@ -117,7 +144,7 @@ class ForgetsAttempts(MemorySpool):
 class Burns(MemorySpool):
     def letters(self) -> Iterator[DeadLetter]:
         for letter in super().letters():
-            yield letter_of("1", reason=letter.reason, accepted_at=letter.accepted_at, dead_at=letter.dead_at)
+            yield DeadLetter(id="1", reason=letter.reason, accepted_at=letter.accepted_at, dead_at=letter.dead_at)
 
 
 class Miscounts(MemorySpool):
@@ -172,7 +199,11 @@ class FailsInChildren(MemorySpool):
         (Reorders, "another order"),
         (Changes, "came back changed"),
         (GivesTooMuch, "was asked for"),
-        (GivesALaneAtOnce, "two events of one lane"),
+        (GivesUpdatesAtOnce, "two updates of one record"),
+        (GivesOneOfARecord, "must go side by side"),
+        (WaitsForAllOfAnAccount, "users of an account"),
+        (ForgetsWhatAnEventIsAbout, "first answer"),
+        (KnowsOneUpdatedRecord, "update of two records"),
         (GivesOutAgain, "gives events again"),
         (RetriesAtOnce, "before its time"),
         (BlocksAll, "held up another"),
@@ -192,5 +223,5 @@ def test_a_broken_spool_fails_with_a_sentence(kind: type[MemorySpool], sentence:
 
 
 def test_a_spool_whose_retries_are_overtaken_fails() -> None:
-    with pytest.raises(AssertionError, match=r"two events of one lane"):
+    with pytest.raises(AssertionError, match=r"two updates of one record"):
         check_spool(Overtakes)

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totango_sdk import Account, Problem, Product, User
-from totango_sdk.letters import letter, plain, refusal
-from totango_sdk.spool.base import refused_letter
+from totango_sdk.spool import DeadLetter
+from totango_sdk.spool.letters import plain, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def kept(value: Any) -> Any:
     """What is read back of a value in a call that was refused."""
-    item = letter(refusal({"value": value}, [Problem("account", value, "wrong")]))
-    assert item.is_letter and item.body.isascii()
-    dead = refused_letter("1", item.body, 0.0)
+    body = refusal({"value": value}, [Problem("account", value, "wrong")])
+    assert body.isascii()
+    dead = DeadLetter.refused("1", body, 0.0)
     assert dead.input is not None
     assert dead.problems[0]["value"] == dead.input["value"] or dead.input["value"] != dead.input["value"]
     return dead.input["value"]
@@ -187,8 +187,8 @@ class Foreign:
     ],
 )
 def test_a_hostile_value_loses_no_other(make: Callable[[], Any], read: Any) -> None:
-    item = letter(refusal({"value": make(), "beside": 1}, ()))
-    assert refused_letter("1", item.body, 0.0).input == {"value": read, "beside": 1}
+    body = refusal({"value": make(), "beside": 1}, ())
+    assert DeadLetter.refused("1", body, 0.0).input == {"value": read, "beside": 1}
 
 
 def test_what_contains_itself_or_is_nested_too_deep_comes_to_an_end() -> None:
@@ -227,12 +227,19 @@ def test_whatever_json_can_hold_is_kept_as_it_is(value: Any) -> None:
 
 
 def test_the_reason_is_that_of_the_errors_unless_another_is_given() -> None:
-    problems = [Problem("a", 1, "wrong"), Problem("b", 2, "odd", "warning"), Problem("c", 3, "missing")]
-    assert refusal({}, problems)["reason"] == "a: wrong; c: missing"
-    assert refusal({}, iter(problems))["problems"][1] == {
+    problems = [Problem("a", 1, "wrong"), Problem("b", 2, "odd", "warning", "value.odd"), Problem("c", 3, "missing")]
+    assert json.loads(refusal({}, problems))["reason"] == "a: wrong; c: missing"
+    assert json.loads(refusal({}, iter(problems)))["problems"][1] == {
         "field": "b",
         "value": 2,
         "message": "odd",
         "severity": "warning",
+        "rule": "value.odd",
     }
-    assert refusal({}, problems, "because")["reason"] == "because"
+    assert json.loads(refusal({}, problems, "because"))["reason"] == "because"
+
+
+def test_a_letter_is_read_back_as_a_dead_letter() -> None:
+    dead = DeadLetter.refused("1f", refusal({"activity": "x"}, (), "because"), 5.0)
+    assert (dead.id, dead.reason, dead.input, dead.problems) == ("1f", "because", {"activity": "x"}, ())
+    assert (dead.body, dead.attempts, dead.accepted_at, dead.dead_at) == (None, 0, 5.0, 5.0)

@@ -9,7 +9,7 @@ import pytest
 from totango_sdk.delivery.transports import Settings
 from totango_sdk.delivery.transports.curl import CurlTransport
 from totango_sdk.delivery.transports.httpx import HttpxTransport
-from totango_sdk.transport_suite import check_transport
+from totango_sdk.testing.transports import check_transport
 
 if TYPE_CHECKING:
     from totango_sdk import Answer
@@ -57,6 +57,6 @@ class HidesFailures(HttpxTransport):
 def test_a_broken_transport_fails_the_suite(
     kind: type[HttpxTransport], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("totango_sdk.transport_suite._PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr("totango_sdk.testing.transports._PATIENCE_SECONDS", 3.0)
     with pytest.raises(AssertionError, match=sentence):
         check_transport(lambda endpoint: kind(settings(endpoint)))

@@ -4,11 +4,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import flask
 import pytest
 
 from totango_sdk import Account, Answer, InvalidEvent, Product, Totango, User
-from totango_sdk.pytest_plugin import TotangoEvents, totango_events  # noqa: F401
+from totango_sdk.integrations.flask import TotangoFlask
 from totango_sdk.testing import RecordingTransport
+from totango_sdk.testing.plugin import TotangoEvents, totango_events  # noqa: F401
 from totango_sdk.wire import encode
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ def test_the_fixture_says_what_was_tracked(totango_events: TotangoEvents) -> Non
     assert [dict(pairs).get("sdr_a") for pairs in totango_events.sent].count("Invoice paid") == 2
 
 
+def test_the_fixture_takes_a_mapping_for_a_whole_as_a_client_does(totango_events: TotangoEvents) -> None:  # noqa: F811
+    acme = {"id": "A", "name": "Acme", "Plan": "Gold"}
+    totango_events.client.track("Login", "M", acme, {"id": "U"})
+    assert totango_events.assert_tracked("Login", account=acme, user={"u": "U"})
+    for wrong in ({"account": {"id": "A"}}, {"account": acme | {"Plan": "Free"}}, {"product": acme}, {"module": {}}):
+        with pytest.raises(AssertionError, match="not tracked"):
+            totango_events.assert_tracked("Login", **wrong)
+
+
 def test_the_fixture_fails_with_what_was_tracked_instead(totango_events: TotangoEvents) -> None:  # noqa: F811
     with pytest.raises(AssertionError, match="not tracked: 'Login'\ntracked was:\n  nothing"):
         totango_events.assert_tracked("Login")
@@ -82,6 +93,34 @@ def test_the_fixture_is_strict_and_asks_nobody_whether_it_is_disabled(
     assert events.client.track("x", "M", "A", "U")
     assert len(events.sent) == 1
     events.client.close()
+
+
+def test_the_fixture_has_nothing_of_the_machine_but_which_ids_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("API_TOKEN", "secret"), ("REGION", "mars"), ("SPOOL", "/nowhere"), ("STRICT", "no")):
+        monkeypatch.setenv(f"TOTANGO_{name}", text)
+    monkeypatch.setenv("TOTANGO_EXTRA_ID_CHARACTERS", ".")
+    events = TotangoEvents()
+    with pytest.raises(InvalidEvent):
+        events.client.track("")
+    assert events.client.track("x", "M", "acme.com", "U")
+    names = [name for name, _ in events.sent[0]]
+    assert names == ["sdr_s", "sdr_o", "sdr_u", "sdr_a", "sdr_m"]
+    events.client.close()
+
+
+def test_a_client_that_it_stands_in_for_may_send_what_it_may_in_production(
+    totango_events: TotangoEvents,  # noqa: F811
+) -> None:
+    app = flask.Flask("app")
+    app.config |= {"TOTANGO_SERVICE_ID": "SP-1234-01", "TOTANGO_EXTRA_ID_CHARACTERS": ".", "TOTANGO_SPOOL": "memory"}
+    totango = TotangoFlask(app)
+    with app.app_context():
+        totango.track("Login", "M", "acme.com", "U")
+        with pytest.raises(InvalidEvent):
+            totango.track("Login", "M", "acme@com", "U")
+        with pytest.raises(InvalidEvent):
+            totango.track("Login", "M", user="U")
+    totango_events.assert_tracked("Login", account="acme.com")
 
 
 def test_pytest_finds_the_fixture_in_a_hosts_own_tests(tmp_path: Path) -> None:
