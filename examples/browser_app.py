@@ -66,7 +66,7 @@ def create_app(client: Totango, *, collector: str = COLLECTOR) -> Flask:
 
 
 def signed_in() -> dict[str, Any]:
-    """Return whose request it is (a real service would ask the session, as flask_app.py does)."""
+    """Return whose request it is (a real service would ask the session, as flask_app does)."""
     account = Account("1001", name="Dune Coffee", attributes={"Plan": "Team"})
     return {"account": account, "user": User("ada@dune.example", name="Ada"), "product": EDITOR}
 
@@ -90,7 +90,9 @@ def save() -> str:
 
 def show() -> str:
     """Return the page, for whom the client speaks now."""
-    return render_template_string(PAGE, totango=totango, nonce=g.nonce, collector=current_app.config["COLLECTOR"])
+    return render_template_string(
+        PAGE, totango=totango, nonce=g.nonce, collector=current_app.config["COLLECTOR"]
+    )
 
 
 @pages.after_request
@@ -107,9 +109,13 @@ def guard(response: Response) -> Response:
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(description="A page that reports to Totango, as its backend does.")
+    parser = argparse.ArgumentParser(
+        description="A page that reports to Totango, as its backend does."
+    )
     parser.add_argument("--port", type=int, default=8001, help="0: any free one")
-    parser.add_argument("--collector", default=COLLECTOR, help="the address of the browser's script")
+    parser.add_argument(
+        "--collector", default=COLLECTOR, help="the address of the browser's script"
+    )
     arguments = parser.parse_args()
     # Leave `server.run` on SIGTERM as on Ctrl-C, so that the client is closed properly.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what tests run beside Python, where it is missing: redis-server, libfaketime, and Chromium with a font.
+# Installs what tests run beside Python, where it is missing: redis-server, libfaketime, PostgreSQL, pgbouncer, and
+# Chromium with a font.
 # Does nothing where all are there. Needs Debian or Ubuntu, and root; otherwise it says what to install.
 set -eu
 
 missing=""
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v pgbouncer >/dev/null 2>&1 || missing="$missing pgbouncer"
 command -v chromium >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
 [ -n "$missing" ] || exit 0
 

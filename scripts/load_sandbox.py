@@ -1,9 +1,11 @@
-"""How much the sandbox takes while somebody looks: sends it 2,000 requests a second for 30 seconds with its page open.
+"""How much the sandbox takes while somebody looks: sends it 2,000 requests a second for 30 seconds
+with its page open.
 
     python scripts/load_sandbox.py [--rate 2000] [--seconds 30]
 
-Starts the sandbox as a process of its own and opens its page in Chromium. Prints what was sent, what
-arrived, the sandbox's memory, and how long the page kept its user waiting. Ends with 1 if anything is lost.
+Starts the sandbox as a process of its own and opens its page in Chromium. Prints what was sent,
+what arrived, the sandbox's memory, and how long the page kept its user waiting. Ends with 1 if
+anything is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browsers import CHROMIUM, FLAGS
 
-SANDBOX = [sys.executable, "-c", "from totango_sdk.cli import main; raise SystemExit(main())", "sandbox"]
+SANDBOX = [
+    sys.executable,
+    "-c",
+    "from totango_sdk.cli import main; raise SystemExit(main())",
+    "sandbox",
+]
 CONNECTIONS = 32
 MOST_MEMORY_MB = 400
 # Every 50 ms: how much later than asked the page came to it.
@@ -54,7 +61,9 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=2000, help="requests a second")
     parser.add_argument("--seconds", type=float, default=30.0)
     options = parser.parse_args()
-    process = subprocess.Popen([*SANDBOX, "--port", "0", "--json"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*SANDBOX, "--port", "0", "--json"], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())

@@ -106,7 +106,9 @@ def _row(random: Random) -> dict[str, str]:
 
 
 def _below(random: Random, limit: int) -> int:
-    """Return a number from 0 to below `limit`. Of `Random`, only `random()` is the same in every Python version."""
+    """Return a number from 0 to below `limit`. Of `Random`, only `random()` is the same in every
+    Python version.
+    """
     return int(random.random() * limit)
 
 
