@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import recorded
 from benchmarks.harness import SCRATCH, Result, Sink, Worker, run_worker, running_sink, scratch_directory
 from benchmarks.peers import PEERS
 from benchmarks.settings import DELIVERIES, OURS, Delivery, Settings
@@ -93,6 +94,17 @@ def loop(s: Settings) -> Group:
     return in_turn("asyncio", s.rounds, runs)
 
 
+def computing(s: Settings) -> Group:
+    seconds = s.seconds if s.rounds > 1 else 1.0
+    with running_sink(0) as sink:
+        options = {"seconds": seconds, "count": int(20_000 * seconds), "client": {"max_connections": 16, **OURS["curl"]}}
+        runs: Runs = {
+            "ours": lambda: _worker("computing", "ours", s, **_where(sink, s), **options),
+            "bare": lambda: _worker("computing", "bare", s, **options),
+        }
+        return in_turn("a host that computes", s.rounds, runs)
+
+
 IMPORTS = {
     "bare": "pass",
     "dependencies": "import attrs, cachetools, sqlite3",
@@ -127,7 +139,7 @@ def _deliver(row: Delivery, s: Settings, delay_ms: int, events: int) -> Result:
     if row.measure == "send":
         return _worker("send", row.subject, s, delay_ms, count=count, connections=row.connections)
     client = {"max_connections": row.connections, **OURS[row.transport]} if row.transport else {}
-    return _worker("deliver", row.subject, s, delay_ms, count=count, client=client)
+    return _worker("deliver", row.subject, s, delay_ms, count=count, client=client, who=row.who)
 
 
 def delivery(s: Settings, delay_ms: int) -> Group:
@@ -211,15 +223,66 @@ def loss(s: Settings) -> Group:
     return in_turn("burst", 1, runs)
 
 
+def _reported(run: Callable[[], Result]) -> Result:
+    try:
+        return run()
+    except Exception as error:  # told in the report, as what a worker says
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def integrations(s: Settings) -> Group:
+    """Servers and a worker without the SDK, with it and idle, and tracking beside a healthy, mute and absent collector."""
+    from benchmarks import web
+
+    runs: Runs = {}
+    for kind in web.FRAMEWORKS:
+        for cell in web.CELLS:
+            runs[f"{kind}-{cell}"] = lambda kind=kind, cell=cell: _reported(lambda: web.serve(kind, cell, s))  # type: ignore[misc]
+    for cell in web.CELLS if web.have_celery() else ():
+        runs[f"celery-{cell}"] = lambda cell=cell: _reported(lambda: web.work(cell, s))  # type: ignore[misc]
+    return in_turn("integrations", s.rounds, runs)
+
+
+def replay(s: Settings) -> Group:
+    """Files of recorded events: read and checked alone, and sent; and one with a bad row in a hundred."""
+    with scratch_directory() as directory, running_sink() as sink:
+        where = {**_where(sink, s), "spool": "memory"}
+        runs: Runs = {}
+        for kind in recorded.SHAPES:
+            path = recorded.source(kind, s.recorded, directory)
+            runs[kind] = lambda path=path: run_worker("prepare", "ours", **where, path=path)  # type: ignore[misc]
+        path = recorded.source("csv-40", s.sent, directory)
+        for subject in ("replay", "track"):
+            runs[subject] = lambda subject=subject, path=path: run_worker(  # type: ignore[misc]
+                "replayed", subject, **where, path=path
+            )
+        group = in_turn("replay", s.rounds, runs)
+        for key, count in (("mixed-small", 10_000), ("mixed", s.mixed)):
+            path = recorded.source("mixed", count, directory)
+            group[key] = [run_worker("replayed", "replay", **where, path=path)]
+    return group
+
+
+def audit(s: Settings) -> Group:
+    """Three files with planted faults of every code. One round: it counts."""
+    with scratch_directory() as directory:
+        options = {"folder": str(directory), "count": s.audited, "limit": max(s.limit, 600.0)}
+        return in_turn("audit", 1, {"planted": lambda: run_worker("audited", "ours", **options)})
+
+
 GROUPS: dict[str, Callable[[Settings], Group]] = {
     "track_burst": lambda s: track(s, paced=False),
     "track_paced": lambda s: track(s, paced=True),
     "track_four": lambda s: together(s, paced=False),
     "track_four_paced": lambda s: together(s, paced=True),
     "loop": loop,
+    "computing": computing,
     "import": imports,
     "deliver_0": lambda s: delivery(s, 0),
     "deliver_20": lambda s: delivery(s, 20),
     "backlog": backlog,
+    "integrations": integrations,
+    "replay": replay,
+    "audit": audit,
     "loss": loss,
 }

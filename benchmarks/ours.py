@@ -20,13 +20,22 @@ def options(url: str, spool: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def tracker(url: str, spool: str, limit: float = 60.0, **more: Any) -> Tracker:
-    """`spool` is a directory, or "memory"; events go to 1,000 accounts in turn."""
-    from totango_sdk import Totango
+def tracker(url: str, spool: str, limit: float = 60.0, who: str = "many", **more: Any) -> Tracker:
+    """`spool` is a directory, or "memory". `who` is "many" (1,000 accounts in turn), "one" (one account, a user that is
+    known), or "new" (one account, each time a new user with a name).
+    """
+    from totango_sdk import Totango, User
 
     client = Totango(**options(url, spool, **more))
 
     def track(i: int) -> object:
         return client.track(f"opened {marker(i)}", account=account(i))
 
-    return Tracker(track, lambda: client.flush(limit), client.close)
+    def track_one(i: int) -> object:
+        return client.track(f"opened {marker(i)}", account="acct-1")
+
+    def track_new(i: int) -> object:
+        return client.track(f"opened {marker(i)}", account="acct-1", user=User(f"u{i}@example.com", name=f"User {i}"))
+
+    tracks = {"many": track, "one": track_one, "new": track_new}
+    return Tracker(tracks[who], lambda: client.flush(limit), client.close)

@@ -13,6 +13,7 @@ from benchmarks.book import MISSING, Book, number, table
 from benchmarks.goals import goals
 from benchmarks.measures import DURABLE, LOSS, MEMORY, backlog_cells
 from benchmarks.peers import PEERS
+from benchmarks.recorded import SHAPES
 from benchmarks.settings import DELIVERIES, Settings
 
 TRACKERS = {DURABLE: "totango_sdk, durable", MEMORY: "totango_sdk, in memory"}
@@ -69,6 +70,13 @@ def loop_table(book: Book) -> str:
     return table(["one step of the loop, µs", "p50", "p99.9", "longest"], rows)
 
 
+def computing_table(book: Book) -> str:
+    shown = {"ours": "while events leave", "bare": "alone"}
+    fields = [("speed", 0), ("rate", 0)]
+    rows = [[text, *[book.show("computing", key, field, digits) for field, digits in fields]] for key, text in shown.items()]
+    return table(["a thread that computes without pause", "turns/s", "delivered/s"], rows)
+
+
 def _import_row(book: Book, key: str, label: str) -> list[str]:
     value, bare = book.median("import", key, "ms"), book.median("import", "bare", "ms")
     if value is None or bare is None:
@@ -112,6 +120,45 @@ def loss_table(book: Book) -> str:
         lost = number(of - arrived) if of is not None and arrived is not None else book.show("loss", key, "delivered")
         rows.append([label, book.show("loss", key, "expected"), book.show("loss", key, "delivered"), lost])
     return table(["a burst at 20 ms", "tracked", "arrived", "lost"], rows)
+
+
+FRAMEWORKS = {"flask": "Flask, gunicorn", "django": "Django, gunicorn", "fastapi": "FastAPI, uvicorn", "celery": "Celery, solo"}
+HOSTS = {
+    "bare": "without the SDK",
+    "idle": "tracks nothing",
+    "healthy": "tracks once",
+    "mute": "tracks once, collector mute",
+    "down": "tracks once, collector down",
+}
+
+
+def _host_row(book: Book, kind: str, cell: str) -> list[str]:
+    name, bare = f"{kind}-{cell}", book.median("integrations", f"{kind}-bare", "rate")
+    rate = book.median("integrations", name, "rate")
+    less = MISSING if cell == "bare" or rate is None or bare is None else f"{(rate / bare - 1) * 100:+.1f} %"
+    cpu, bare_cpu = (book.median("integrations", each, "cpu_us") for each in (name, f"{kind}-bare"))
+    more = MISSING if cell == "bare" or cpu is None or bare_cpu is None else f"{cpu - bare_cpu:+.0f}"
+    rest = [book.show("integrations", name, field, digits) for field, digits in (("p50", 2), ("p99", 2), ("cpu_us", 0))]
+    return [f"{FRAMEWORKS[kind]}: {HOSTS[cell]}", book.show("integrations", name, "rate"), less, *rest, more]
+
+
+def integrations_table(book: Book) -> str:
+    rows = [_host_row(book, kind, cell) for kind in FRAMEWORKS for cell in HOSTS]
+    return table(["a host", "requests or tasks/s", "against without", "p50, ms", "p99, ms", "CPU µs", "more"], rows)
+
+
+def replay_table(book: Book) -> str:
+    rows = [[f"{text}: read, checked, encoded", book.show("replay", kind, "rate"), book.show("replay", kind, "rss_mb")]
+            for kind, text in SHAPES.items()]  # fmt: skip
+    sent = {"replay": "sent by replay", "track": "sent by `track`, row by row", "mixed": "one bad row in a hundred, sent"}
+    rows += [[text, book.show("replay", key, "rate"), book.show("replay", key, "rss_mb")] for key, text in sent.items()]
+    return table(["recorded events", "rows/s", "peak MB"], rows)
+
+
+def audit_table(book: Book) -> str:
+    fields = (("seconds", 1), ("cpu_s", 1), ("rss_mb", 0), ("precision", 4), ("recall", 4), ("faults", 0))
+    row = ["three files", *[book.show("audit", "planted", field, digits) for field, digits in fields]]
+    return table(["audit", "s", "CPU s", "peak MB", "precision", "recall", "planted"], [row])
 
 
 def _troubles(book: Book) -> str:
@@ -162,7 +209,7 @@ at once or after 20 ms; one event went ahead. The calls themselves are within th
 CPU (user and system, of the whole process) and peak resident memory are those at 0 ms where that was measured.
 
 Totango takes one event a request, and so do we: the peers other than totango 0.4.1 send up to some hundreds in one.
-Events of one account leave strictly in order, one at a time; here they belong to 1,000 accounts in turn. Bare
+Events belong to 1,000 accounts in turn where nothing else is said. Bare
 libraries send bodies that were made before the clock started. The peers' queues are large enough to drop nothing.
 
 {delivery}
@@ -178,6 +225,30 @@ A burst with everyone's own default limits and a latency of 20 ms, waited for as
 arrives (one round; in the full run only):
 
 {loss}
+
+Events that leave, with curl on 16 connections, while a thread of the host computes without pause:
+
+{computing}
+
+## In a host
+
+A view that reads 50 rows of SQLite and shows them in a template (FastAPI: as JSON), asked on four connections as fast as
+it answers by a process beside it: one worker of gunicorn with four threads, or of uvicorn. Celery's task reads the same
+rows. The sender runs in the host's process, and its share of the processor is in the figures. "CPU µs" is what the whole
+server has of the processor for each request, which other work on the machine does not change.
+
+{hosts}
+
+## Recorded events
+
+What replay reads, checks and encodes in a second of one processor, and what it delivers in a second to the same collector,
+beside `track` called for each row of the same file. Then {mixed:,} rows of which one in a hundred is bad, in nine ways.
+
+{replay}
+
+An audit of three files of {audited:,} rows with planted faults of all codes; the planting is in the peak of memory.
+
+{audit}
 
 ## Importing
 
@@ -218,7 +289,13 @@ def text(book: Book, facts: dict[str, Any], s: Settings) -> str:
         filled=", ".join(f"{book.show('backlog', f'fill-{count}', 'rss_mb')} ({count:,} events)" for count in s.backlogs),
         backlog=backlog_table(book, s) if book.groups.get("backlog") else MISSING,
         loss=loss_table(book) if book.groups.get("loss") else MISSING,
+        computing=computing_table(book),
+        hosts=integrations_table(book),
         imports=import_table(book),
+        replay=replay_table(book),
+        audit=audit_table(book),
+        mixed=s.mixed,
+        audited=s.audited,
         import_rounds=facts["import_rounds"],
         troubles=_troubles(book),
     )

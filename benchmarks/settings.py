@@ -21,9 +21,15 @@ class Settings:
     paced_calls: int = 1_500
     together_calls: int = 20_000
     loop_tasks: int = 1_000
+    tasks: int = 6_000
+    requests: int = 5_000
     scale: float = 1.0
     backlogs: tuple[int, ...] = (1_000, 20_000)
     burst: int = 20_000
+    recorded: int = 100_000  # rows that are read and checked
+    sent: int = 20_000  # rows that are sent, in a file and one by one
+    mixed: int = 100_000  # rows of which one in a hundred is bad
+    audited: int = 100_000  # rows of each of three files
     limit: float = 90.0
     left_out: tuple[str, ...] = ("loss",)
 
@@ -40,11 +46,18 @@ QUICK = replace(
     calls=1_000,
     paced_calls=300,
     together_calls=2_000,
+    tasks=2_000,
+    requests=1_000,
     scale=0.1,
     burst=2_000,
+    recorded=50_000,
+    sent=5_000,
+    mixed=20_000,
+    audited=20_000,
     backlogs=(1_000, 5_000),
 )
-FULL = replace(DEFAULT, name="full", paced_calls=3_000, backlogs=(1_000, 20_000, 1_000_000), limit=600.0, left_out=())
+FULL = replace(DEFAULT, name="full", paced_calls=3_000, backlogs=(1_000, 20_000, 1_000_000), mixed=1_000_000,
+    audited=1_000_000, limit=600.0, left_out=())
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ class Delivery:
     at_20: int | None
     connections: int = 0
     transport: str = ""
+    who: str = "many"  # whose events: see `ours.tracker`
 
     def events(self, delay_ms: int) -> int | None:
         return self.at_20 if delay_ms else self.at_0
@@ -67,6 +81,11 @@ class Delivery:
 def _ours(transport: str, connections: int, at_0: int | None, at_20: int | None) -> Delivery:
     label = f"totango_sdk, {transport}, {connections} connections"
     return Delivery(f"ours-{transport}-{connections}", label, "deliver", "ours", at_0, at_20, connections, transport)
+
+
+def _alone(who: str, label: str) -> Delivery:
+    label = f"totango_sdk, curl, 16 connections, {label}"
+    return Delivery(f"ours-{who}-16", label, "deliver", "ours", 20_000, 1_500, 16, "curl", who)
 
 
 def _peer(key: str, label: str, at_0: int, at_20: int) -> Delivery:
@@ -82,6 +101,8 @@ STORED = "stored-curl-32"
 # Sizes for a run of one to two seconds each.
 DELIVERIES = [
     _ours("curl", 16, 20_000, 1_500),
+    _alone("one", "one account alone"),
+    _alone("new", "one account alone, each user new, with a name"),
     _ours("curl", 32, 20_000, 3_000),
     Delivery(STORED, "totango_sdk, curl, 32 connections, from a full spool", "drain", "ours", 20_000, None, 32, "curl"),
     _ours("curl", 64, None, 5_000),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import bare, ours
+from benchmarks import bare, ours, recorded
 from benchmarks.harness import Result, Sink
 from benchmarks.peers import PEERS, Tracker, account, marker
 
@@ -39,7 +39,7 @@ def peak_memory_mb() -> float:
 
 def make(subject: str, o: Result, big: bool = False) -> Tracker:
     if subject == "ours":
-        return ours.tracker(o["url"], o["spool"], o["limit"], **o.get("client", {}))
+        return ours.tracker(o["url"], o["spool"], o["limit"], o.get("who", "many"), **o.get("client", {}))
     return PEERS[subject].make(o["url"], big)
 
 
@@ -210,6 +210,34 @@ async def _in_tasks(call: Callable[[int], Any], o: Result, begin: Callable[[], N
         await task
 
 
+def computing(subject: str, o: Result) -> Result:
+    """How much a thread of the host computes without pause, alone (`bare`), or while a full spool leaves."""
+    if subject == "bare":
+        return {"speed": _computed(o["seconds"], lambda: False) / o["seconds"]}
+    sink = Sink(o["port"])
+    tracker = make(subject, o)
+    tracker.track(o["count"])
+    _wait_delivered(sink, 1, o["limit"], tracker.flush)
+    for i in range(o["count"]):
+        tracker.track(i)
+    before, began = sink.stats()["unique"], time.monotonic()
+    turns = _computed(o["seconds"], lambda: sink.stats()["unique"] > o["count"])
+    spent, counts = time.monotonic() - began, sink.stats()
+    if counts["unique"] > o["count"]:
+        raise RuntimeError(f"all {o['count']:,} events left within {spent:.1f} s: track more")
+    return {"speed": turns / spent, "rate": (counts["unique"] - before) / spent}
+
+
+def _computed(seconds: float, is_over: Callable[[], bool]) -> int:
+    """Compute for so long, and return how often; the clock is looked at seldom."""
+    turns, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until and not is_over():
+        for _ in range(200):
+            sum(number * number for number in range(100))
+        turns += 200
+    return turns
+
+
 MEASURES: dict[str, Callable[[str, Result], Result]] = {
     "track": track,
     "deliver": deliver,
@@ -217,6 +245,10 @@ MEASURES: dict[str, Callable[[str, Result], Result]] = {
     "fill": fill,
     "drain": drain,
     "loop": loop,
+    "computing": computing,
+    "prepare": recorded.prepare,
+    "replayed": recorded.replayed,
+    "audited": recorded.audited,
 }
 
 
