@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +14,15 @@ from servers import PATIENCE, Collector, mute, refusing_port, wait_for
 from totango_sdk import Totango
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from subprocess import CompletedProcess
+
+TESTS = Path(__file__).parent
 
 START = """
 import _imp, atexit, ctypes, importlib.abc, os, random, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 from totango_sdk import Totango
+from unannounced import fork_in_c
 spool, endpoint, how = sys.argv[1:4]
 client = Totango("SP-1-1", account="A", user="U", module="M", spool=spool, endpoint=endpoint, transport=how.split()[0])
 """
@@ -27,7 +30,7 @@ client = Totango("SP-1-1", account="A", user="U", module="M", spool=spool, endpo
 
 def run(code: str, spool: Path | str, endpoint: str, how: str = "httpx", seconds: float = 120) -> CompletedProcess[str]:
     command = [sys.executable, "-c", START + code, str(spool), endpoint, how]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, cwd=TESTS)
 
 
 def deliver_the_rest(spool: Path, endpoint: str) -> None:
@@ -50,7 +53,7 @@ class Slow(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Slow())
 client.track("parent")
 assert reached.wait(30)
-pid = os.fork() if {kind!r} == "announced" else ctypes.PyDLL(None).fork()
+pid = os.fork() if {kind!r} == "announced" else fork_in_c()
 if pid == 0:
     if {kind!r} == "in C":
         if not _imp.lock_held():

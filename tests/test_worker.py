@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers import PATIENCE, Collector, close, mute, refusing_port, wait_for
+from unannounced import fork_in_c
 
 from totango_sdk import Answer, MemorySpool, SpoolError, Totango
 from totango_sdk.delivery.bells import Life
@@ -893,7 +894,7 @@ def test_a_fork_that_was_not_announced_is_noticed(told: str, tmp_path: Path, col
     client = make(spool=tmp_path / "spool", endpoint=collector.endpoint)
     client.track("parent")
     assert client.flush(PATIENCE)
-    pid = ctypes.PyDLL(None).fork()
+    pid = fork_in_c()
     if pid == 0:
         status = 1
         try:
