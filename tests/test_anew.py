@@ -141,7 +141,7 @@ def test_what_is_cut_off_and_not_in_memory_is_counted_as_dead(tmp_path: Path, si
     directory = tmp_path / "spool"
     with closing(directory) as spool:
         put_in = fill(spool, 30)
-        spool._kept.clear()
+        spool._state.kept.clear()
         out = spool.lease(2, NOW)
         cut(size)(directory)
         deliver(spool, out)

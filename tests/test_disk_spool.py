@@ -44,9 +44,10 @@ from spools import (
 )
 
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull
-from totango_sdk.spool import DiskSpool, Item, SpoolClosed, disk, intake
+from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, spill, state
 from totango_sdk.spool import store as store_module
-from totango_sdk.spool.journal import Journal, recover
+from totango_sdk.spool.journal import Journal
+from totango_sdk.spool.records import recover
 from totango_sdk.spool.sqlite import Database
 from totango_sdk.spool.store import Store
 
@@ -183,13 +184,13 @@ def test_a_backlog_in_many_lanes_is_not_held_up_by_one_that_is_blocked(tmp_path:
 
 
 def test_only_so_much_of_a_backlog_is_brought_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_WINDOW", 500)
-    monkeypatch.setattr(disk, "_PULL", 100)
+    monkeypatch.setattr(outlet, "_WINDOW", 500)
+    monkeypatch.setattr(outlet, "_PULL", 100)
     with closing(tmp_path, segment_bytes=SMALL) as spool:
         fill(spool, 3000, lanes=1500, size=20)
         spool.lease(1, NOW)
         spool.lease(1000, NOW)
-        assert spool._lanes.waiting_ids <= 1100
+        assert spool._outlet.lanes.waiting_ids <= 1100
         assert spool.next_due() == 0.0
         put_in = spool.counts().accepted
         assert len(drain(spool)) < put_in
@@ -273,7 +274,7 @@ def test_with_durability_power_each_put_is_synced_and_so_is_close(
         assert len(syncs) == number + 1
     spool.close()
     assert len(syncs) == 51
-    spool._sync(spool.mark() + 1)
+    spool._intake._sync(spool.mark() + 1)
     assert len(syncs) == 51
     with closing(tmp_path, durability="power") as spool:
         assert len(drain(spool)) == 50
@@ -319,8 +320,8 @@ def test_each_large_letter_gets_its_own_id_while_others_put(tmp_path: Path) -> N
 
 def test_a_large_letter_for_a_spool_that_is_closed_meanwhile_is_refused(tmp_path: Path) -> None:
     spool = opened(tmp_path, segment_bytes=SMALL)
-    assert spool._own is not None
-    spool._own = None
+    assert spool._state.own is not None
+    spool._state.own = None
     with pytest.raises(SpoolError, match="closed"):
         spool.put([refusal("large", 9000)])
 
@@ -407,7 +408,7 @@ def test_at_its_quota_every_event_can_still_become_a_dead_letter(tmp_path: Path)
 
 def test_a_full_spool_is_not_looked_at_with_each_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(intake.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(spill.time, "monotonic", lambda: clock[0])
     tried = []
     insert = Store.insert
     monkeypatch.setattr(Store, "insert", lambda self, *rest, **more: (tried.append(1), insert(self, *rest, **more)))
@@ -487,9 +488,9 @@ def test_a_disk_without_room_for_a_spool_is_told(small_disk: Path) -> None:
 def test_a_disk_that_fills_up_while_a_segment_is_moved_loses_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_SPILL", 7)
-    monkeypatch.setattr(intake, "_PIECE", 3)
-    monkeypatch.setattr(intake, "_FULL_SECONDS", 0)
+    monkeypatch.setattr(spill, "_SPILL", 7)
+    monkeypatch.setattr(spill, "_PIECE", 3)
+    monkeypatch.setattr(spill, "_FULL_SECONDS", 0)
     insert, room = Database.insert, [2]
 
     def narrow(*args: Any, **details: Any) -> None:
@@ -555,7 +556,7 @@ def test_a_file_that_must_stay_keeps_what_could_not_be_struck_off(
 
     monkeypatch.setattr(Database, "strike", full)
     drain(spool)
-    assert not spool.needs_care or spool._own.struck
+    assert not spool.needs_care or spool._state.own.struck
     spool.close()
     monkeypatch.undo()
     with closing(tmp_path) as spool:
@@ -653,7 +654,7 @@ def test_a_newer_version_is_left_alone_and_named_and_others_are_delivered(
 ) -> None:
     def newer() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(f"totango_sdk.spool.{'journal' if suffix == 'journal' else 'sqlite'}.SCHEMA", 2)
+            patch.setattr(f"totango_sdk.spool.{'records' if suffix == 'journal' else 'sqlite'}.SCHEMA", 2)
             fill(opened(tmp_path, segment_bytes=SMALL), 100)
 
     dead(newer)
@@ -805,7 +806,7 @@ def test_a_child_inherits_nothing_and_its_parents_files_stay_whole(tmp_path: Pat
     drained = drain(spool)
     assert len(drained) == len(stored) + 20
     assert spool.counts().accepted == len(stored) + 20
-    db = spool._own.opened()
+    db = spool._state.own.opened()
     assert db._all("PRAGMA integrity_check") == [("ok",)]
     spool.close()
 
@@ -823,7 +824,7 @@ spool.after_fork(in_child=not child)
 if not child:
     sys.exit(7)
 assert ended(child) == 7
-assert spool._own.opened()._all("PRAGMA integrity_check") == [("ok",)]
+assert spool._state.own.opened()._all("PRAGMA integrity_check") == [("ok",)]
 assert len(names({directory!r}, "-wal")) == 1
 assert len(drain(spool)) == 99
 os._exit(0)
@@ -949,7 +950,7 @@ def test_a_flush_never_ends_while_an_event_is_on_its_way_to_the_database(
     seen = []
 
     def looked(self: Store, *rest: Any, **more: Any) -> None:
-        seen.append(spool._journal.oldest)  # type: ignore[union-attr]
+        seen.append(spool._state.journal.oldest)  # type: ignore[union-attr]
         insert(self, *rest, **more)
 
     monkeypatch.setattr(Store, "insert", looked)
@@ -1022,7 +1023,7 @@ def test_a_lock_that_cannot_be_made_again_leaves_its_files(tmp_path: Path, monke
 
 def test_a_large_database_becomes_no_own_one_but_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = leave(tmp_path, 100, segment_bytes=SMALL)
-    monkeypatch.setattr(intake.Intake, "_soon_read_bytes", 1000)
+    monkeypatch.setattr(state, "_SOON_READ_BYTES", 1000)
     with closing(tmp_path) as spool:
         assert spool.counts().accepted == 0
         assert sorted(bodies(drain(spool))) == sorted(left)
@@ -1094,7 +1095,7 @@ def test_pages_that_are_lost_while_it_is_open_cost_no_more_than_what_was_in_them
     spool = opened(tmp_path, segment_bytes=SMALL)
     put_in = fill(spool, 2000, lanes=50)
     out = spool.lease(20, NOW)
-    own = spool._own
+    own = spool._state.own
     assert own is not None
     own.opened()._all("PRAGMA wal_checkpoint(TRUNCATE)")
     own.opened()._all("PRAGMA cache_size=1")
@@ -1122,8 +1123,8 @@ def test_a_body_that_changes_on_the_disk_becomes_a_dead_letter_without_it(
 ) -> None:
     spool = opened(tmp_path, segment_bytes=SMALL)
     fill(spool, 200)
-    assert spool._own is not None
-    spool._own.opened()._all("UPDATE events SET body = x'00' WHERE id % 10 = 0")
+    assert spool._state.own is not None
+    spool._state.own.opened()._all("UPDATE events SET body = x'00' WHERE id % 10 = 0")
     drained = drain(spool)
     assert all(len(body) == 300 for body in bodies(drained))
     letters = list(spool.letters())

@@ -31,7 +31,7 @@ from spools import (
 )
 
 from totango_sdk.errors import SpoolFull
-from totango_sdk.spool import DiskSpool, disk, intake
+from totango_sdk.spool import DiskSpool, opening, outlet, upkeep
 from totango_sdk.spool.store import Store
 
 if TYPE_CHECKING:
@@ -350,7 +350,7 @@ def test_of_many_that_start_at_once_exactly_one_gets_each_event(tmp_path: Path) 
 def test_no_more_than_so_many_are_adopted_at_once_and_the_rest_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_MOST_ADOPTED", 3)
+    monkeypatch.setattr(upkeep, "_MOST_ADOPTED", 3)
     leave_each(tmp_path, 9, 4)
     spool = opened(tmp_path)
     spool.maintain(adopt=True)
@@ -366,7 +366,7 @@ def test_no_more_than_so_many_are_adopted_at_once_and_the_rest_later(
 def test_a_set_whose_ids_cannot_be_told_from_ours_waits_for_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "new_base", lambda: 7 << 32)
+    monkeypatch.setattr(opening, "new_base", lambda: 7 << 32)
     leave_each(tmp_path, 2, 10)
     for rest in (10, 10):
         with closing(tmp_path) as spool:
@@ -376,7 +376,7 @@ def test_a_set_whose_ids_cannot_be_told_from_ours_waits_for_another_process(
 
 
 def test_an_adopted_set_of_just_so_many_rows_comes_before_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_PULL", 10)
+    monkeypatch.setattr(outlet, "_PULL", 10)
     spool = opened(tmp_path)
     left = [late(spool, tmp_path, lanes=1), late(spool, tmp_path, lanes=1)]
     ours = fill(spool, 10, lanes=1)

@@ -29,7 +29,7 @@ from spools import (
     retry,
 )
 
-from totango_sdk.spool import Item, intake
+from totango_sdk.spool import Item, spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,8 @@ PATIENCE = 60.0
 @pytest.fixture(autouse=True)
 def small_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments here hold some twenty events; a real one is moved to the database in several transactions too."""
-    monkeypatch.setattr(intake, "_SPILL", 7)
-    monkeypatch.setattr(intake, "_PIECE", 3)
+    monkeypatch.setattr(spill, "_SPILL", 7)
+    monkeypatch.setattr(spill, "_PIECE", 3)
 
 
 class Ledger:

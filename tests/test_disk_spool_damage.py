@@ -37,7 +37,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         put(spool, b"poison", lane="poison")
         bury(spool, spool.lease(1, NOW))
         put_in = fill(spool, 200)
-        own = spool._own
+        own = spool._state.own
         assert own is not None
         own.opened().checkpoint()
         shutil.copytree(directory, earlier)

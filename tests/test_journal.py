@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from totango_sdk.spool import journal as module
-from totango_sdk.spool.journal import PAGE_BYTES, Journal, checksum, read_header, recover
+from totango_sdk.spool.journal import Journal
 from totango_sdk.spool.paths import create_file
+from totango_sdk.spool.records import PAGE_BYTES, SCHEMA, checksum, read_header, recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,7 +210,7 @@ def test_records_are_found_without_the_header_and_in_both_segments(journal: Jour
 
 
 def test_the_header_says_whose_it_is(journal: Journal, path: Path) -> None:
-    assert read_header(path.read_bytes()[:PAGE_BYTES]) == (TEXT, module.SCHEMA, SEGMENT)
+    assert read_header(path.read_bytes()[:PAGE_BYTES]) == (TEXT, SCHEMA, SEGMENT)
     assert read_header(b"") is None
 
 

@@ -81,17 +81,17 @@ def test_a_call_that_interrupts_another_neither_hangs_nor_loses_anything(
     assert collector.activities.count("inner") == inner
 
 
-@pytest.mark.parametrize("lock", ["_memory", "_disk", "_house"])
+@pytest.mark.parametrize("lock", ["memory", "disk", "house"])
 def test_what_comes_while_this_thread_is_inside_the_spool_is_stored_by_another(
     lock: str, collector: Collector, tmp_path: Path
 ) -> None:
     with Totango(
         "SP-1-1", account="A", user="U", module="M", spool=tmp_path / "spool", endpoint=collector.endpoint
     ) as client:
-        if lock != "_house":  # that one is held while the spool is opened
+        if lock != "house":  # that one is held while the spool is opened
             client.track("before")
-        with getattr(client._core.worker.spool, lock):
+        with getattr(client._core.worker.spool._state, lock):
             assert client.track("x") is None
-        wait_for(lambda: client.stats().accepted == (1 if lock == "_house" else 2))
+        wait_for(lambda: client.stats().accepted == (1 if lock == "house" else 2))
         assert client.flush(PATIENCE)
         assert "x" in collector.activities

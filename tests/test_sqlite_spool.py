@@ -15,7 +15,7 @@ from spools import OTHER, OWNER, dead, ended, forked
 
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull, SpoolLocked
 from totango_sdk.spool import salvage, sqlite, sqlite_errors
-from totango_sdk.spool.journal import Record
+from totango_sdk.spool.records import Record
 from totango_sdk.spool.salvage import is_damaged, mend
 from totango_sdk.spool.sqlite import Database, SpoolForeign, make_draft
 

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from totango_sdk.spool.journal import RECORD_BYTES, recover
+from totango_sdk.spool.records import RECORD_BYTES, recover
 
 from .collector import Collector
 from .exits import together

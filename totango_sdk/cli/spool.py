@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..spool import DeadLetter, Owner
-    from ..spool.journal import Record
+    from ..spool.records import Record
     from ..spool.store import Store
 
 spool = typer.Typer(name="spool", no_args_is_help=True, help="Look at and work on what is waiting.")

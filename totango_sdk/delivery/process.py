@@ -124,10 +124,18 @@ def check_end(spool: Spool) -> None:
 
 
 def _has_a_lock_held(spool: Spool) -> bool:
-    return any(
-        _has_a_lock_held(value) if hasattr(value, "lease") else _is_locked(value)
-        for value in vars(spool).values()
-    )
+    """Look into the spool, and into the parts and spools that it is made of."""
+    module = type(spool).__module__
+    package = module.rpartition(".")[0] or module
+    parts: list[object] = [spool]
+    for part in parts:  # which grows meanwhile
+        for value in vars(part).values():
+            if _is_locked(value):
+                return True
+            is_part = type(value).__module__.startswith(package) and hasattr(value, "__dict__")
+            if is_part and not any(value is known for known in parts):
+                parts.append(value)
+    return False
 
 
 def _is_locked(value: object) -> bool:

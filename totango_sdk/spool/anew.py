@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .journal import Record
 from .paths import key_of, set_aside
+from .records import Record
 from .values import written
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import attrs
 
 from ..errors import SpoolLocked
 from ..log import tell_once
-from .journal import PAGE_BYTES, SCHEMA, Journal, Recovered, read_header, recover
+from .journal import Journal
 from .paths import (
     SUFFIXES,
     LockFile,
@@ -28,6 +28,7 @@ from .paths import (
     remove_file,
     set_aside,
 )
+from .records import PAGE_BYTES, SCHEMA, Recovered, read_header, recover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
-from .journal import (
-    _LAST,
-    _NOT_STARTED,
-    _SETTLED,
-    _START,
-    _STARTED,
-    _STARTED_AT,
-    _STATE_AT,
-    PAGE_BYTES,
-    Record,
-    _parse,
-    _read_spilled,
-    read_header,
-)
 from .letters import DeadLetter
 from .paths import disk_error
+from .records import (
+    LAST,
+    NOT_STARTED,
+    PAGE_BYTES,
+    SETTLED,
+    START,
+    STARTED,
+    STARTED_AT,
+    STATE_AT,
+    Record,
+    parse,
+    read_header,
+    read_spilled,
+)
 from .store import Store
 from .values import Page
 
@@ -164,7 +164,7 @@ class Remnant(Store):
             fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 for at in places:
-                    os.pwrite(fd, bytes([_SETTLED]), at + _STATE_AT)
+                    os.pwrite(fd, bytes([SETTLED]), at + STATE_AT)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -195,17 +195,17 @@ def read_little(path: str) -> Little | None:
     with open(path, "rb", buffering=0) as file:
         data = os.pread(file.fileno(), PAGE_BYTES + _LITTLE_BYTES, 0)
         header = read_header(data)
-        if header is None or _read_spilled(data) != 0:
+        if header is None or read_spilled(data) != 0:
             return None
         second = PAGE_BYTES + header.segment_bytes
         is_whole = os.fstat(file.fileno()).st_size >= second + header.segment_bytes
-        if not is_whole or any(os.pread(file.fileno(), _LAST.size + _START.size, second)):
+        if not is_whole or any(os.pread(file.fileno(), LAST.size + START.size, second)):
             return None
-    started, started_second = (_STARTED.unpack_from(data, at)[0] for at in _STARTED_AT)
+    started, started_second = (STARTED.unpack_from(data, at)[0] for at in STARTED_AT)
     found = _read_first(data, min(len(data), second))
-    if found is None or started_second != _NOT_STARTED:
+    if found is None or started_second != NOT_STARTED:
         return None
-    return found if started == _NOT_STARTED or 0 < started <= found.last_id else None
+    return found if started == NOT_STARTED or 0 < started <= found.last_id else None
 
 
 def _read_first(data: bytes, limit: int) -> Little | None:
@@ -213,12 +213,12 @@ def _read_first(data: bytes, limit: int) -> Little | None:
     if anything is damaged.
     """
     records: list[tuple[Record, int]] = []
-    newest, at = 0, PAGE_BYTES + _LAST.size
-    while at + _START.size <= limit:
-        if not any(data[at : at + _START.size]):
-            is_all = newest >= _LAST.unpack_from(data, PAGE_BYTES)[0]
+    newest, at = 0, PAGE_BYTES + LAST.size
+    while at + START.size <= limit:
+        if not any(data[at : at + START.size]):
+            is_all = newest >= LAST.unpack_from(data, PAGE_BYTES)[0]
             return Little(records, newest) if is_all else None
-        is_live, record, end = _parse(data, at, limit)
+        is_live, record, end = parse(data, at, limit)
         if record is None:
             return None
         if is_live:

@@ -7,8 +7,8 @@ import time
 from typing import Any
 from zlib import crc32
 
-from .journal import Record, checksum
 from .letters import DeadLetter
+from .records import Record, checksum
 
 _LOW_BITS = 0xFFFFFFFF
 _LATEST = 1e11  # seconds since 1970; behind it there is no date to show

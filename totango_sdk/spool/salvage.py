@@ -14,8 +14,8 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..log import tell_once
-from .journal import Record
 from .paths import disk_error, put_in_place, set_aside
+from .records import Record
 from .rows import is_event_intact, letter_checksum
 from .sqlite import PAGE_BYTES, SUFFIXES, is_sound, make_draft
 

@@ -21,8 +21,8 @@ from .values import Owner, Page
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from .journal import Record
     from .letters import DeadLetter
+    from .records import Record
 
 SCHEMA = 1
 _APPLICATION = 0x546F7447  # "TotG"

@@ -16,8 +16,8 @@ import attrs
 from ..errors import SpoolCorrupt, SpoolError, SpoolFull
 from ..imports import preload
 from ..log import tell_once
-from .journal import Record
 from .paths import key_of, remove_file
+from .records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

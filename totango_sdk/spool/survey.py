@@ -7,11 +7,11 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
+from .disk import QUOTA_BYTES
 from .files import Files
-from .intake import QUOTA_BYTES
-from .journal import PAGE_BYTES, Record, read_header, recover
 from .letters import DeadLetter
 from .paths import check_directory
+from .records import PAGE_BYTES, Record, read_header, recover
 from .store import Store
 from .values import Owner, written
 
