@@ -68,7 +68,7 @@ def milliseconds(name: str, text: str) -> int:
 
 
 def _text(_: str, text: str) -> list[Condition]:
-    raw = "instr(lower(head || char(10) || query || char(10) || body), ?)"
+    raw = "instr(lower((SELECT heads.head FROM heads WHERE heads.id = requests.head) || char(10) || query || char(10) || body), ?)"
     return [Condition(f"(instr(words, ?) > 0 OR {raw} > 0)", (word, word)) for word in words(text)]
 
 

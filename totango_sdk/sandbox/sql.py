@@ -6,14 +6,18 @@ from __future__ import annotations
 
 _REQUEST = """
 SELECT id, time, method, source, query, body, accepted, account, user, activity, module, problems,
-       kind, severity, fault, service, agent
+       kind, severity, fault, service, (SELECT agent FROM heads WHERE heads.id = requests.head)
 FROM requests"""
 LAST_ID = "SELECT coalesce(max(id), 0) FROM requests"
-SIZE = (
-    "SELECT count(*), coalesce(sum(length(query) + length(body) + length(head)), 0) FROM requests"
-)
+SIZE = """
+SELECT count(*), coalesce(sum(length(query) + length(body)), 0) +
+       (SELECT coalesce(sum(length(head)), 0) FROM heads)
+FROM requests
+"""
 REQUEST = f"{_REQUEST} WHERE id = ?"
-HEAD = "SELECT head FROM requests WHERE id = ?"
+HEAD = (
+    "SELECT heads.head FROM requests JOIN heads ON heads.id = requests.head WHERE requests.id = ?"
+)
 ROWS = """
 SELECT id, CAST(time * 1000 AS INTEGER), substr(account, 1, 300), substr(product, 1, 300),
        substr(user, 1, 300), substr(activity, 1, 300), substr(module, 1, 300),
@@ -21,9 +25,10 @@ SELECT id, CAST(time * 1000 AS INTEGER), substr(account, 1, 300), substr(product
 FROM requests ORDER BY id DESC LIMIT ?
 """
 SESSION = """
-SELECT id, CAST(time * 1000 + 0.001 AS INTEGER) AS ms, method, query, body, agent, head, malformed,
-       fault
-FROM requests WHERE id > ? ORDER BY id LIMIT ?
+SELECT requests.id, CAST(time * 1000 + 0.001 AS INTEGER) AS ms, method, query, body, agent,
+       heads.head, malformed, fault
+FROM requests JOIN heads ON heads.id = requests.head
+WHERE requests.id > ? ORDER BY requests.id LIMIT ?
 """
 EARLIER = """
 SELECT query, body FROM requests WHERE account IS ? AND service IS ? AND id < ? AND accepted
@@ -31,6 +36,10 @@ ORDER BY id DESC LIMIT ?
 """
 NTH_OLDEST = "SELECT id FROM requests ORDER BY id LIMIT 1 OFFSET ?"
 FORGET = "DELETE FROM requests WHERE id < ?"
+COUNT_FORGOTTEN = """
+INSERT INTO totals VALUES ('forgotten', ?) ON CONFLICT (name) DO UPDATE SET count = count + ?
+"""
+FORGET_HEADS = "DELETE FROM heads WHERE id NOT IN (SELECT head FROM requests)"
 FORGET_ACCOUNTS = """
 DELETE FROM accounts WHERE last_request <=
     (SELECT last_request FROM accounts ORDER BY last_request DESC LIMIT 1 OFFSET ?)

@@ -121,16 +121,15 @@ class Store:
         with self._connection:
             self._connection.execute("BEGIN")
             gone = 0
+            self._kept, self._bytes = self._views.size()  # a head that many have counts once
             while self._kept > self._most_events or self._bytes > self._most_bytes:
                 gone += self._views.forget(max(self._kept // _SPARE, 1), _MOST_PEOPLE)
                 before = self._kept
                 self._kept, self._bytes = self._views.size()
                 if self._kept == before:
                     break
-            self._connection.execute(
-                "INSERT INTO totals VALUES ('forgotten', ?) ON CONFLICT (name) DO UPDATE SET count = count + ?",
-                (gone, gone),
-            )
+            if gone:
+                self._connection.execute(sql.COUNT_FORGOTTEN, (gone, gone))
 
     def tail(self, after: int, most: int = _LATEST_ROWS) -> Tail:
         """Return the latest rows behind the id `after`, in order, of the 10,000 that are at hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ..identity import rules
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 _MOST_PROBLEMS = 100
 _SHOWN = 200
 
-_REQUEST = f"INSERT INTO requests VALUES ({', '.join('?' * 22)})"
+_REQUEST = f"INSERT INTO requests VALUES ({', '.join('?' * 21)})"
+_HEAD = "INSERT OR IGNORE INTO heads VALUES (?, ?, ?)"
 _ACCOUNT = """
 INSERT INTO accounts
     (service, id, name, ofid, parent_id, product_id, attributes, first_request, last_request)
@@ -60,6 +62,7 @@ class Batch:
     def __init__(self, first_id: int, arrivals: Sequence[Arrival]) -> None:
         self.next_id = first_id + len(arrivals)
         self._requests: list[tuple[Any, ...]] = []
+        self._heads: dict[int, tuple[str, str]] = {}
         self._accounts: list[tuple[Any, ...]] = []
         self._users: list[tuple[Any, ...]] = []
         self._activities: Counter[tuple[str, str, str]] = Counter()
@@ -77,7 +80,9 @@ class Batch:
         became = "dropped" if arrival.taken else "faults"
         self._totals["accepted" if accepted else became] += 1
         self._totals["problems"] += bool(reading.problems) and arrival.taken
-        self._requests.append(_request_row(number, arrival, accepted))
+        head = number_of(arrival.agent, arrival.head)
+        self._heads[head] = arrival.agent, arrival.head
+        self._requests.append(_request_row(number, arrival, accepted, head))
         for problem in reading.problems[:_MOST_PROBLEMS] if arrival.taken else ():
             self._add_problem(number, problem)
         if accepted:
@@ -119,6 +124,7 @@ class Batch:
     def write(self, connection: sqlite3.Connection) -> None:
         """Write everything. The transaction is the caller's."""
         connection.executemany(_REQUEST, self._requests)
+        connection.executemany(_HEAD, ((number, *head) for number, head in self._heads.items()))
         connection.executemany(_ACCOUNT, self._accounts)
         connection.executemany(_USER, self._users)
         connection.executemany(
@@ -135,7 +141,13 @@ class Batch:
         connection.executemany(_TOTAL, self._totals.items())
 
 
-def _request_row(number: int, arrival: Arrival, accepted: bool) -> tuple[Any, ...]:
+def number_of(agent: str, head: str) -> int:
+    """Return a number that stands for what is before the body: of one client, it is nearly always the same."""
+    said = f"{agent}\n{head}".encode(errors="surrogatepass")
+    return int.from_bytes(blake2b(said, digest_size=8).digest(), "big", signed=True)
+
+
+def _request_row(number: int, arrival: Arrival, accepted: bool, head: int) -> tuple[Any, ...]:
     reading = arrival.reading
     return (
         number,
@@ -156,8 +168,7 @@ def _request_row(number: int, arrival: Arrival, accepted: bool) -> tuple[Any, ..
         arrival.fault,
         reading.service_id,
         reading.parent_id,
-        arrival.agent,
-        arrival.head,
+        head,
         arrival.malformed,
         arrival.words(),
     )

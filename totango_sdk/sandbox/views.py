@@ -54,6 +54,7 @@ class Views:
         last = self.all(sql.NTH_OLDEST, (requests,))
         bound = last[0][0] if last else self.last_id() + 1
         gone = self._connection.execute(sql.FORGET, (bound,)).rowcount
+        self._connection.execute(sql.FORGET_HEADS)
         for statement in _FORGET:
             self._connection.execute(statement, (most_people,))
         return gone
