@@ -70,6 +70,21 @@ def test_what_stands_in_the_place_of_a_spools_file_is_set_aside_and_not_followed
     assert [record.message for record in caplog.records if f"{path} is no plain file" in record.message]
 
 
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_stands_in_the_place_of_a_lock_is_set_aside_and_all_behind_it_leaves(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "s"
+    left = leave(spool, 50, segment_bytes=6000)
+    path = f"{stem_in(spool)}lock"
+    os.unlink(path)
+    STRANGE[kind](path)
+    with closing(spool) as found:
+        assert sorted(bodies(drain(found))) == sorted(left)
+    assert [record.message for record in caplog.records if f"{path} is no plain file" in record.message]
+    assert [name for name in names(spool) if ".corrupt-" not in name] == []
+
+
 @pytest.mark.parametrize("content", [b"", bytes(8192), os.urandom(8192)], ids=["empty", "zeros", "noise"])
 def test_a_mended_database_whose_content_a_power_cut_has_taken_does_not_replace_the_old_one(
     content: bytes, tmp_path: Path

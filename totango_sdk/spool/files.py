@@ -50,6 +50,17 @@ def _scope(owner: Owner) -> str:
     return f"{crc32('|'.join(owner).encode()):08x}"
 
 
+def _set_aside_if_strange(path: str) -> None:
+    if not is_strange(path):
+        return
+    aside = set_aside(path)
+    tell_once(
+        f"strange {path}",
+        f"{path} is no plain file, and none of a spool's: it was set aside as {aside}",
+        level="error",
+    )
+
+
 @attrs.define(eq=False, repr=False)
 class Files:
     """One set of files, and the lock that says whose it is."""
@@ -116,6 +127,7 @@ class Files:
         """Take the lock. Raises `SpoolLocked` if the process that has it lives."""
         path = self.path("lock")
         try:
+            _set_aside_if_strange(path)
             self._lock = LockFile.take(path, create=not os.path.lexists(path))
             self._place = key_of(self.directory)
         except OSError as error:
@@ -164,15 +176,7 @@ class Files:
         whoever opens it, a link leads elsewhere. Raises `OSError`.
         """
         for suffix in _PLAIN:
-            path = self.path(suffix)
-            if not is_strange(path):
-                continue
-            aside = set_aside(path)
-            tell_once(
-                f"strange {path}",
-                f"{path} is no plain file, and none of a spool's: it was set aside as {aside}",
-                level="error",
-            )
+            _set_aside_if_strange(self.path(suffix))
 
     def is_ours(self, owner: Owner) -> bool:
         """Whether a set that is locked may be opened; says why not, once."""
