@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .lines import Block, blocks, line_end
+from .by_line import CUT, ByLine
 from .values import MOST_ROW_BYTES, Batch, Broken, Position
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _NO_JSON = "it is no JSON: {}"
 _NO_OBJECT = "it is JSON, but no object"
-_CUT = "the file ends within it"
 _MOST_BEHIND = 256 << 10
 
 
@@ -39,55 +37,10 @@ def _why(error: BaseException) -> str:
     return str(error) if isinstance(error, ValueError) else "a value is missing"
 
 
-class Lines:
+class Lines(ByLine):
     """Reads NDJSON."""
 
-    columns = None
-    reread = 0
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._end = line_end(stream.head)
-
-    def batches(self, start: Position | None) -> Iterator[Batch]:
-        """Yield the objects, a block of lines at a time."""
-        begin = start or Position()
-        offset = max(begin.offset, self._stream.bom)
-        chunks = self._stream.chunks(begin.offset)
-        for block in blocks(chunks, self._end, begin.next_line, offset):
-            yield self._batch(block)
-
-    def _batch(self, block: Block) -> Batch:
-        if block.is_too_long:
-            broken = Broken("too-large", "it is longer than 1 MiB", block.body)
-            return Batch([broken], [block.line], [block.line + 1], [block.start + block.size])
-        raw = block.body.split(self._end)
-        if block.has_end:
-            raw.pop()
-        try:
-            lines = block.body.decode(self._stream.codec).split(self._end.decode())
-            rows = [self._row(line) for line in lines[: len(raw)]]
-        except UnicodeDecodeError:
-            rows = [self._decoded(line) for line in raw]
-        if not block.has_end:
-            rows[-1] = self._last(rows[-1], raw[-1])
-        return self._kept(block, raw, rows)
-
-    def _kept(self, block: Block, raw: list[bytes], rows: list[Any]) -> Batch:
-        ends = list(accumulate(map(len, raw), lambda at, size: at + size + 1, initial=block.start))
-        ends[-1] = min(ends[-1], block.start + block.size)
-        places = range(len(rows))
-        if None in rows:
-            places = [at for at in places if rows[at] is not None]  # type: ignore[assignment]
-        return Batch(
-            [rows[at] for at in places],
-            [block.line + at for at in places],
-            [block.line + at + 1 for at in places],
-            [ends[at + 1] for at in places],
-        )
-
     def _row(self, line: str) -> Any:
-        """Return the object of a line, or what is wrong; `None` for an empty line."""
         try:
             row = _decoder.decode(line)
         except _FAULTS as error:
@@ -101,17 +54,9 @@ class Lines:
     def _raw(self, line: str) -> bytes:
         return line.encode(self._stream.codec, "surrogateescape") + self._end
 
-    def _decoded(self, line: bytes) -> Any:
-        try:
-            return self._row(line.decode(self._stream.codec))
-        except UnicodeDecodeError:
-            reason = f"it has bytes that are not {self._stream.encoding}. Give --encoding"
-            return Broken("encoding", reason, line + self._end)
-
-    def _last(self, row: Any, raw: bytes) -> Any:
-        """Judge a last line that has no end: it may be whole all the same."""
-        is_wrong = self._stream.is_cut or (isinstance(row, Broken) and row.code != "not-object")
-        return Broken("cut-short", _CUT, raw) if row is not None and is_wrong else row
+    def _is_cut(self, row: Any) -> bool:
+        # It may be whole all the same.
+        return self._stream.is_cut or (isinstance(row, Broken) and row.code != "not-object")
 
 
 class Array:
@@ -247,7 +192,7 @@ class Array:
         if self._is_over and not self._later():
             raw = self._text[self._at :].encode(self._stream.codec, "surrogateescape")
             self._pass(self._size())
-            return Broken("cut-short", _CUT, raw)
+            return Broken("cut-short", CUT, raw)
         kept = ""
         is_large = self._size() > MOST_ROW_BYTES
         while True:
