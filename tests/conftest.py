@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from totango_sdk.sandbox import Sandbox
+
 _MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 _TESTS = os.path.dirname(__file__)
 __all__ = ["chromium", "page"]
@@ -51,6 +53,21 @@ def _is_the_hosts(error: BaseException) -> bool:
     return not isinstance(error, _MISTAKES) or any(
         frame.filename.startswith(_TESTS) for frame in traceback.extract_tb(error.__traceback__)
     )
+
+
+@pytest.fixture(scope="module")
+def shared_sandbox() -> Iterator[Sandbox]:
+    from totango_sdk.sandbox import running
+
+    with running() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox) -> Sandbox:
+    """A sandbox with nothing in it."""
+    shared_sandbox.reset()
+    return shared_sandbox
 
 
 @pytest.fixture

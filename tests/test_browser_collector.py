@@ -19,7 +19,7 @@ from servers import wait_for
 from werkzeug.serving import make_server
 
 from totango_sdk import Account, Product, Totango, User
-from totango_sdk.testing import RecordingTransport, sandbox_server
+from totango_sdk.testing import RecordingTransport
 from totango_sdk.wire import encode
 
 if TYPE_CHECKING:
@@ -57,18 +57,6 @@ LOADER = """
   s.parentNode.insertBefore(e, s);
 })();
 """
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Sandbox]:
-    with sandbox_server() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared: Sandbox) -> Sandbox:
-    shared.reset()
-    return shared
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import pytest
 import trustme
 from servers import Collector, close, drip, mute, refusing_port, response
 from test_cli_spool import leave
-from test_tls import old_tls, pump, secured
+from test_tls import expired, old_tls, other_host, pump, secured, unknown_authority
 
 from totango_sdk.cli import main
 from totango_sdk.doctor.disk import file_system_of
@@ -369,18 +369,6 @@ def test_plain_http_goes_by_a_proxy_too(well: Collector, capsys: Any, monkeypatc
 
 
 # -- TLS
-
-
-def expired(authority: trustme.CA) -> ssl.SSLContext:
-    return secured(authority, not_after=datetime.now(UTC) - timedelta(days=1))
-
-
-def other_host(authority: trustme.CA) -> ssl.SSLContext:
-    return secured(authority, "collector.example")
-
-
-def unknown_authority(_: trustme.CA) -> ssl.SSLContext:
-    return secured(trustme.CA())
 
 
 @pytest.mark.parametrize(

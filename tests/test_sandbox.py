@@ -45,18 +45,6 @@ HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'&\x00"
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "wire.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Sandbox]:
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared: Sandbox) -> Sandbox:
-    shared.reset()
-    return shared
-
-
 @pytest.fixture
 def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=sandbox.url, trust_env=False) as client:

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from totango_sdk.sandbox import Sandbox, running
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from totango_sdk.sandbox import Sandbox
 
 FORM = "application/x-www-form-urlencoded"
 BOUNDARY = "----x"
@@ -102,18 +100,6 @@ CLIENTS: dict[str, tuple[bytes, bool, list[str], str]] = {
     ),
     "the European endpoint's name": (get(EVENT, host="sdr-eu1.totango.com"), True, [], ""),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Sandbox]:
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared: Sandbox) -> Sandbox:
-    shared.reset()
-    return shared
 
 
 def send(sandbox: Sandbox, data: bytes) -> bytes:

@@ -10,23 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totango_sdk.sandbox import Sandbox, running
 from totango_sdk.sandbox.malformed import salvage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Sandbox]:
-    with running() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared: Sandbox) -> Sandbox:
-    shared.reset()
-    return shared
+    from totango_sdk.sandbox import Sandbox
 
 
 def ask(sandbox: Sandbox, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from totango_sdk.log import forget_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
 
@@ -128,8 +128,6 @@ def test_a_verified_server_gets_the_event(
 
 
 def expired(authority: trustme.CA) -> ssl.SSLContext:
-    from datetime import UTC, datetime, timedelta
-
     return secured(authority, not_after=datetime.now(UTC) - timedelta(days=1))
 
 
