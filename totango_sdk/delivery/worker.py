@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_SECONDS = 60.0
 _MAINTAIN_SECONDS = 0.05
-_AFTER_ERROR_SECONDS = 1.0
+# How long the thread rests after something of the host's has raised: twice as long each time, until
+# something works again.
+_FIRST_REST_SECONDS = 0.02
+_LONGEST_REST_SECONDS = 1.0
 _LETTING_GO_SECONDS = 0.2
 # So long after an event has left, nobody wakes the thread: it looks by itself. To be woken by each
 # event of a busy host would cost that host, and the thread, more than to send it.
@@ -73,6 +76,7 @@ class Worker:
         self._has_no_thread = False  # since no more can be started
         self._asleep = False
         self._nap_until = 0.0
+        self._rest = _FIRST_REST_SECONDS
         self._stop_at: float | None = None
         self._looked_at = -HOUSEKEEPING_SECONDS
         self._looked = threading.Event()
@@ -276,7 +280,7 @@ class Worker:
             process.uninterrupted(self._let_go)
         elif not self._is_own_thread:
             # Longer only if it is stuck in a hook or the disk.
-            life.join(timeout + _AFTER_ERROR_SECONDS)
+            life.join(timeout + _LONGEST_REST_SECONDS)
 
     def abandon(self) -> None:
         """Expect nothing of the thread any more: the interpreter ends, and it may not have."""
@@ -349,7 +353,8 @@ class Worker:
                 self._looked.set()
             house_at = self._looked_at + HOUSEKEEPING_SECONDS
             if not guarded("sender", self._turns, now + _MAINTAIN_SECONDS, house_at):
-                self._bell.wait(self._wait_for(_AFTER_ERROR_SECONDS, house_at))
+                self._bell.wait(self._wait_for(self._rest, house_at))
+                self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
             if self._is_over():
                 return
 
@@ -399,6 +404,8 @@ class Worker:
             self._bell.hush()
             if sender.step(answers):
                 self._nap_until = monotonic() + _NAP_SECONDS
+            if answers:
+                self._rest = _FIRST_REST_SECONDS
             if self._late or monotonic() >= until or self._stop_at is not None:
                 return
             # Or somebody asked to look for what others have left.
