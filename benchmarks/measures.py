@@ -96,13 +96,12 @@ def loop(s: Settings) -> Group:
 
 def computing(s: Settings) -> Group:
     seconds = s.seconds if s.rounds > 1 else 1.0
-    with running_sink(0) as sink:
-        options = {"seconds": seconds, "count": int(20_000 * seconds), "client": {"max_connections": 16, **OURS["curl"]}}
-        runs: Runs = {
-            "ours": lambda: _worker("computing", "ours", s, **_where(sink, s), **options),
-            "bare": lambda: _worker("computing", "bare", s, **options),
-        }
-        return in_turn("a host that computes", s.rounds, runs)
+    options = {"seconds": seconds, "count": int(20_000 * seconds), "client": {"max_connections": 16, **OURS["curl"]}}
+    runs: Runs = {
+        "ours": lambda: _worker("computing", "ours", s, **options),
+        "bare": lambda: _worker("computing", "bare", s, **options),
+    }
+    return in_turn("a host that computes", s.rounds, runs)
 
 
 IMPORTS = {

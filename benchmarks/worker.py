@@ -215,6 +215,8 @@ def computing(subject: str, o: Result) -> Result:
     if subject == "bare":
         return {"speed": _computed(o["seconds"], lambda: False) / o["seconds"]}
     sink = Sink(o["port"])
+    if sink.stats()["unique"]:
+        raise RuntimeError("the sink has the events of another run, and would count none of this one")
     tracker = make(subject, o)
     tracker.track(o["count"])
     _wait_delivered(sink, 1, o["limit"], tracker.flush)
