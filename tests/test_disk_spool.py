@@ -46,7 +46,7 @@ from spools import (
 from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull
 from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, spill, state
 from totango_sdk.spool import store as store_module
-from totango_sdk.spool.journal import Journal
+from totango_sdk.spool.journal import SEGMENT_BYTES, Journal
 from totango_sdk.spool.records import recover
 from totango_sdk.spool.sqlite import Database
 from totango_sdk.spool.store import Store
@@ -288,8 +288,8 @@ def test_a_large_letter_is_kept_and_an_event_of_that_size_is_refused(tmp_path: P
     put(spool, b"before")
     letter_id = spool.put([refusal("too much", 10_000_000)])
     put(spool, b"after")
-    with pytest.raises(SpoolFull, match="an event of more than 4194304 bytes cannot be kept"):
-        put(spool, b"x" * (4 << 20))
+    with pytest.raises(SpoolFull, match=f"an event of more than {SEGMENT_BYTES} bytes cannot be kept"):
+        put(spool, b"x" * SEGMENT_BYTES)
     assert bodies(drain(spool)) == [b"before", b"after"]
     (letter,) = spool.letters()
     assert letter.id == letter_id

@@ -50,7 +50,7 @@ from .records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SEGMENT_BYTES = 4 << 20  # a burst of some 25,000 events fits into both segments
+SEGMENT_BYTES = 3 << 20  # a burst of some 20,000 events fits into both segments
 LEAST_SEGMENT_BYTES = 1 << 20  # where the disk has no room for that; any one event fits into it
 # Of Linux 5.14 and later: it fails where a write to the mapped page would be answered by SIGBUS, since
 # somebody cut the file short. A look at the file's size would let go of the interpreter.
