@@ -275,7 +275,8 @@ class Core:
 
     def _say_or_put(self, short: Short, *, wait: bool) -> str:
         """Put a short activity with what is due of its user, or the whole event if more is."""
-        if any(self.recall.is_due(key, mark) for key, mark in short.known.beginning.said):
+        said = short.known.beginning.said
+        if said and any(self.recall.is_due(key, mark) for key, mark in said):
             return self._claim_and_put(self._event(short.call), wait=wait)
         user = short.user
         if user is None or not self.recall.due(short.about[-1], user.said.mark, False):

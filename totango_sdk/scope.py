@@ -146,7 +146,7 @@ def in_force(given: Any, default: Account | User | Product | None, alias: str = 
     """
     if given is None:
         return default
-    text = exact_str(given)
+    text = given if type(given) is str else exact_str(given)
     if text is not None and default is not None:
         return given if text else default
     return _completed(given, default, alias)

@@ -304,7 +304,7 @@ def uninterrupted(work: Callable[[], object]) -> None:
 
 def is_helping() -> bool:
     """Whether another thread waits for what this one does: it may hold what this one would need."""
-    return threading.get_ident() in _helpers
+    return bool(_helpers) and threading.get_ident() in _helpers
 
 
 def begin(work: Callable[[], object]) -> bool:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _MOST_KEPT = 8000  # bodies in memory, beside those on disk
 
 
+def _size_of(names: list[bytes], items: Sequence[Item]) -> int:
+    return sum(map(len, names)) + sum([len(item.body) for item in items])
+
+
 class Intake:
     """Puts events into the journal.
 
@@ -55,7 +59,7 @@ class Intake:
             items = [with_plain_names(item) for item in items]
             names = [names_of(item) for item in items]
         count = len(items)
-        size = sum([len(item.body) for item in items]) + sum(map(len, names))
+        size = len(names[0]) + len(items[0].body) if count == 1 else _size_of(names, items)
         with state.memory:
             journal = state.opened()
             if journal.has_room(size, count) and journal.can_be_written(size, count):
