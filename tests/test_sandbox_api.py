@@ -330,6 +330,20 @@ def test_events_are_bounded_in_bytes_too() -> None:
         assert left[-1]["account"] == "A49"
 
 
+@pytest.mark.parametrize(("heads", "left"), [(1, 50), (50, 10)], ids=["the same", "another each time"])
+def test_what_comes_before_a_body_counts_once_where_it_is_the_same(heads: int, left: int) -> None:
+    with Store(most_bytes=1_000_000) as store:
+        for number in range(50):
+            head = f"POST / HTTP/1.1\nX-Client: {number % heads}{'x' * 100_000}"
+            body = event(f"A{number}")
+            store.record(understand(time=1.0, method="POST", query=b"", body=body, user_agent="", head=head))
+            store.flush()
+        kept = list(store.each_event())
+        assert len(kept) <= left
+        assert len(kept) == 50 or heads > 1
+        assert kept[-1]["account"] == "A49"
+
+
 def test_one_event_larger_than_the_limit_does_not_hang() -> None:
     with Store(most_bytes=1000) as store:
         store.record(understand(time=1.0, method="GET", query=b"", body=b"x" * 5000, user_agent=""))
