@@ -117,6 +117,23 @@ def test_without_the_sandbox_extra_the_command_names_what_to_install(
     assert said.count("\n") == 1
 
 
+def test_a_command_brings_along_only_what_it_needs() -> None:
+    code = """
+import sys
+from totango_sdk.cli import main
+assert main(["salesforce-id", "0015000000abcde"]) == 0
+rooms = {name.split(".")[1] for name in sys.modules if name.startswith("totango_sdk.")}
+print(*sorted(rooms & {"audit", "replay", "export", "tables", "doctor", "sandbox"}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["0015000000abcdeAAA", ""]
+
+
+def test_a_command_that_is_nearly_right_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trak"]) == 2
+    assert "Did you mean 'track'?" in capsys.readouterr().err
+
+
 def test_importing_the_command_line_loads_no_extra() -> None:
     program = "import sys, totango_sdk.cli; print({'typer', 'starlette', 'uvicorn', 'httpx'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

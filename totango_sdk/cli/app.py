@@ -3,28 +3,63 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from ..errors import OptionsError, SpoolError
-from . import audit, doctor, export, replay, salesforce, sandbox, spool, track
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (track, audit, replay, export, sandbox, spool, doctor, salesforce)
+# The module of each command, in the order of the help.
+_MODULES = {
+    "track": "track",
+    "audit": "audit",
+    "replay": "replay",
+    "export": "export",
+    "sandbox": "sandbox",
+    "spool": "spool",
+    "doctor": "doctor",
+    "salesforce-id": "salesforce",
+}
 
-app = typer.Typer(
-    name="totango",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for _command in _COMMANDS:
-    _command.register(app)
+
+def _new_app(**more: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **more
+    )
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is named: each brings along what only it needs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all."""
+        for name in _MODULES:
+            self._load(name)
+        return [*_MODULES]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; of a wrong name, all are imported, for what is near to it."""
+        if cmd_name in _MODULES:
+            self._load(cmd_name)
+        else:
+            self.list_commands(ctx)
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self, name: str) -> None:
+        if name not in self.commands:
+            alone = _new_app()
+            import_module(f".{_MODULES[name]}", __package__).register(alone)
+            self.commands.update(get_group(alone).commands)
+
+
+app = _new_app(name="totango", cls=_Commands, no_args_is_help=True)
 
 
 def _show_version(wanted: bool) -> None:
