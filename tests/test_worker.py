@@ -45,16 +45,22 @@ def make(**options: Any) -> Totango:
     return Totango("SP-1-1", **{**given, **options})
 
 
+_others: set[threading.Thread] = set()  # of clients that earlier tests have left
+
+
 def sender_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "totango-sender"]
+    """The senders of this test."""
+    return [each for each in threading.enumerate() if each.name == "totango-sender" and each not in _others]
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = set(sender_threads())
+    _others.clear()
+    _others.update(sender_threads())
     yield
     gc.collect()
-    wait_for(lambda: set(sender_threads()) <= before)
+    wait_for(lambda: not sender_threads())
+    _others.clear()
 
 
 # -- starting and waking

@@ -35,7 +35,10 @@ class Clock:
         self.jump(0)
 
     def jump(self, seconds: int) -> None:
-        self._path.write_text(f"{seconds:+d}")
+        # In one step: libfaketime ends the process that finds the file empty.
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(f"{seconds:+d}")
+        draft.replace(self._path)
 
     @property
     def environment(self) -> dict[str, str]:
