@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from servers import Collector
 
 CLOSED = """
+import socket
+
+from servers import wait_for
 from totango_sdk.spool import DiskSpool
 
 os.chdir(os.path.dirname(spool))
@@ -31,17 +34,27 @@ for number in range({before}):
     client.track(f"before {{number}}")
 if {calm}:
     assert client.flush(60)
+else:
+    wait_for(lambda: (stats := client.stats()).retrying and not stats.in_flight)
+# Nobody can help what is read or written in the very moment: a module that is imported, an answer.
 held = client._core.worker.spool
-held.before_fork()  # nobody can help what is written in the very moment
+held.before_fork()
 os.closerange(3, 1024)
 # What is opened now gets the numbers that we had, and is nobody's to write to or to close.
+pairs = [socket.socketpair() for number in range({sockets})]
 files = [open(f"own{{number}}", "wb", buffering=0) for number in range(60)]
 held.after_fork(in_child=False)
+open("closed", "wb").close()
 for number in range(300):
     assert client.track(f"after {{number}}")
 assert client.flush(60), client.stats()
 assert client.stats().durable
 client.close()
+for each, other in pairs:
+    each.send(b"the host's own")
+    assert other.recv(100) == b"the host's own"
+    other.send(b"the host's own")
+    assert each.recv(100) == b"the host's own"
 for file in files:
     file.write(b"the host's own")
     file.close()
@@ -52,12 +65,16 @@ for number in range(60):
 
 
 @pytest.mark.parametrize("transport", ["httpx", "curl"])
-@pytest.mark.parametrize("calm", [True, False], ids=["idle", "with events out and in the database"])
+@pytest.mark.parametrize("sockets", [0, 30], ids=["opening files", "opening sockets"])
+@pytest.mark.parametrize("calm", [True, False], ids=["idle", "with events in the database"])
 def test_a_host_that_closes_all_descriptors_loses_nothing_and_keeps_its_own(
-    calm: bool, transport: str, collector: Collector, tmp_path: Path
+    calm: bool, sockets: int, transport: str, collector: Collector, tmp_path: Path
 ) -> None:
     before = 5 if calm else 1500
-    done = run(CLOSED.format(before=before, calm=calm), tmp_path / "spool", collector.endpoint, transport)
+    if not calm:
+        collector.plan = lambda _: 200 if (tmp_path / "closed").exists() else 503
+    code = CLOSED.format(before=before, calm=calm, sockets=sockets)
+    done = run(code, tmp_path / "spool", collector.endpoint, transport)
     assert done.returncode == 0, done.stderr
     deliver_the_rest(tmp_path / "spool", collector.endpoint)
     tracked = {f"before {number}" for number in range(before)} | {f"after {number}" for number in range(300)}

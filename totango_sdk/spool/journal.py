@@ -48,7 +48,7 @@ from .records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SEGMENT_BYTES = 3 << 20  # a burst of some 20,000 events fits into both segments
 LEAST_SEGMENT_BYTES = 1 << 20  # where the disk has no room for that; any one event fits into it
@@ -115,11 +115,12 @@ class Journal:
             return self.is_whole and error.errno != errno.EFAULT
         return True
 
-    def measure_for(self, ids: Iterable[int]) -> None:
+    def measure_for(self, ids: Sequence[int]) -> None:
         """See whether the file still reaches as far as these. `measure` would let go of the
         interpreter, which comes back 5 ms later where a thread of the host computes.
         """
-        found = [at for each in ids for table in self._live if (at := table.get(each)) is not None]
+        tables = [table for table in self._live if table]
+        found = [at for table in tables for each in ids if (at := table.get(each)) is not None]
         if not found:
             return
         start = min(found) - min(found) % PAGE_BYTES

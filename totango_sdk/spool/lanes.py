@@ -58,7 +58,8 @@ class Lanes:
 
     def __init__(self) -> None:
         self._records: dict[str, _Record] = {}  # those with an update that is not done
-        self._ready: list[tuple[int, Entry]] = []
+        self._ready: deque[Entry] = deque()  # that have not waited for anything
+        self._released: list[tuple[int, Entry]] = []  # and that have
         self._waiting: list[tuple[float, int, Entry]] = []
         self._held: dict[int, Entry] = {}  # behind an update
         self._out: dict[int, Entry] = {}
@@ -68,7 +69,7 @@ class Lanes:
     @property
     def waiting_ids(self) -> int:
         """Events that are not out."""
-        return len(self._ready) + len(self._waiting) + len(self._held)
+        return self.ready + len(self._waiting) + len(self._held)
 
     @property
     def out(self) -> int:
@@ -83,7 +84,7 @@ class Lanes:
     @property
     def ready(self) -> int:
         """Events that may go."""
-        return len(self._ready)
+        return len(self._ready) + len(self._released)
 
     @property
     def out_ids(self) -> list[int]:
@@ -92,9 +93,13 @@ class Lanes:
 
     def entries(self) -> list[Entry]:
         """All events, in no order."""
-        waiting = [entry for _, entry in self._ready]
+        return [*self._all_waiting(), *self._out.values()]
+
+    def _all_waiting(self) -> list[Entry]:
+        waiting = [*self._ready, *self._held.values()]
+        waiting += [entry for _, entry in self._released]
         waiting += [entry for _, _, entry in self._waiting]
-        return [*waiting, *self._held.values(), *self._out.values()]
+        return waiting
 
     def is_out(self, event_id: int) -> bool:
         """Whether this event is out."""
@@ -124,8 +129,10 @@ class Lanes:
             self._queue(entry)
         if entry.holds:
             self._held[entry.id] = entry
-        else:
+        elif entry.due:
             self._line_up(entry)
+        else:
+            self._ready.append(entry)
 
     def _queue(self, update: Entry) -> None:
         """Put an update behind the others of its records."""
@@ -146,7 +153,7 @@ class Lanes:
         if entry.due:
             heappush(self._waiting, (entry.due, entry.place, entry))
         else:
-            heappush(self._ready, (entry.place, entry))
+            heappush(self._released, (entry.place, entry))
 
     def _release(self, entry: Entry) -> None:
         entry.holds -= 1
@@ -158,19 +165,27 @@ class Lanes:
 
     def take(self, limit: int, now: float) -> list[Entry]:
         """Take out up to `limit` events that are due, in order."""
-        waiting, ready = self._waiting, self._ready
+        waiting = self._waiting
         while waiting and waiting[0][0] <= now:
             _, place, entry = heappop(waiting)
-            heappush(ready, (place, entry))
-        taken = [heappop(ready)[1] for _ in range(min(limit, len(ready)))]
+            heappush(self._released, (place, entry))
+        next_one = self._next if self._released else self._ready.popleft
+        taken = [next_one() for _ in range(min(limit, self.ready))]
         self._out.update([(entry.id, entry) for entry in taken])
         return taken
+
+    def _next(self) -> Entry:
+        """Take the oldest of those that may go."""
+        released, ready = self._released, self._ready
+        if released and not (ready and ready[0].place < released[0][0]):
+            return heappop(released)[1]
+        return ready.popleft()
 
     def untake(self, taken: Iterable[Entry]) -> None:
         """Put back what was just taken, as if nothing had happened."""
         for entry in taken:
             del self._out[entry.id]
-            heappush(self._ready, (entry.place, entry))
+            heappush(self._released, (entry.place, entry))
 
     def done(self, event_id: int) -> None:
         """An event that is out is settled for good: what waited for it may go."""
@@ -240,12 +255,10 @@ class Lanes:
 
         Once they are offered again, their attempts and due times hold as before.
         """
-        waiting = [entry for _, entry in self._ready]
-        waiting += [entry for _, _, entry in self._waiting]
-        waiting += self._held.values()
-        waiting.sort(key=lambda entry: entry.place)
+        waiting = sorted(self._all_waiting(), key=lambda entry: entry.place)
         out = self._out
-        self._records, self._ready, self._waiting, self._held = {}, [], [], {}
+        self._records, self._held = {}, {}
+        self._ready, self._released, self._waiting = deque(), [], []
         for entry in sorted(out.values(), key=lambda entry: entry.place):
             self._queue(entry)
         withdrawn = []
@@ -267,6 +280,6 @@ class Lanes:
 
     def next_due(self) -> float | None:
         """When the next event may go: 0 for at once, `None` if none waits but behind what is out."""
-        if self._ready:
+        if self._ready or self._released:
             return 0.0
         return self._waiting[0][0] if self._waiting else None

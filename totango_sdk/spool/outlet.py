@@ -124,10 +124,11 @@ class Outlet:
         for store in (*state.adopted, state.own):
             while store is not None and store.behind:
                 found = store.after(_PULL, _READ_AHEAD_BYTES)
+                known = store.struck.union(self.lanes.out_ids)
                 rows = [
                     (event_id, *read_back(records))
                     for event_id, records in found.rows
-                    if event_id not in store.struck and not self.lanes.is_out(event_id)
+                    if event_id not in known
                 ]
                 with state.memory:
                     store.behind = found.has_more
@@ -168,24 +169,25 @@ class Outlet:
         with state.memory:
             journal, own = state.opened(), state.own
             assert own is not None
-            journal.measure_for(outcome.event.id for outcome in outcomes)
+            journal.measure_for([outcome.event.id for outcome in outcomes])
             goes_behind = False
+            away, home, lanes = self.away, self.home, self.lanes
             for event, verdict, due, reason in outcomes:
-                if self.was_out and self._has_come_back(event.id):
+                event_id = event.id
+                if verdict == "dead" or (self.was_out and self._has_come_back(event_id)):
                     continue
-                if verdict != "dead":
-                    self.away.pop(event.id, None)
+                away.pop(event_id, None)
                 if verdict == "retry":
                     goes_behind = goes_behind or self._goes_behind(event, own)
-                    self.lanes.again(event.id, due)
-                    journal.put_off(event.id, event.attempts + 1, reason)
-                elif verdict == "delivered":
-                    self.lanes.done(event.id)
-                    state.delivered += 1
-                    if event.id in self.home:
-                        self.home.pop(event.id).struck.add(event.id)
-                    elif not journal.strike(event.id):
-                        own.struck.add(event.id)
+                    lanes.again(event_id, due)
+                    journal.put_off(event_id, event.attempts + 1, reason)
+                    continue
+                lanes.done(event_id)
+                state.delivered += 1
+                if event_id in home:
+                    home.pop(event_id).struck.add(event_id)
+                elif not journal.strike(event_id):
+                    own.struck.add(event_id)
             if goes_behind:
                 self.put_ours_behind()
             full = [store for store in state.stores() if len(store.struck) >= _STRIKE_GROUP]

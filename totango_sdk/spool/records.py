@@ -65,7 +65,7 @@ def checksum(event_id: int, lane: str, body: bytes, accepted_at: float) -> int:
     """Return a number that changes with any part of an event."""
     encoded = lane.encode()
     start = FIELDS.pack(False, len(encoded), len(body), event_id, accepted_at)
-    return crc32(body, crc32(encoded, crc32(start)))
+    return crc32(body, crc32(start + encoded))
 
 
 class _Parsed(NamedTuple):

@@ -34,7 +34,8 @@ def stored_time(value: Any) -> float:
 def is_event_intact(event_id: Any, lane: Any, body: Any, accepted_at: Any, found: Any) -> bool:
     """Whether a row is as it was stored: SQLite has no checksums of its own."""
     try:
-        return bool(checksum(event_id, lane, body, accepted_at) == found)
+        is_same: bool = checksum(event_id, lane, body, accepted_at) == found
+        return is_same
     except (
         AttributeError,
         TypeError,

@@ -81,6 +81,7 @@ def _names_about(about: tuple[str, ...]) -> bytes:
     return written(about, ()).encode()
 
 
+@lru_cache(maxsize=1024)  # the same few people and accounts, again and again
 def read_back(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the records of an event, all and those that it updates, as they were written.
 

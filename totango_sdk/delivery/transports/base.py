@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import weakref
 from errno import EMFILE, ENFILE
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ... import host
 from ...endpoint import is_this_machine
 from ...errors import DeliveryError
 from ...show import shown
@@ -176,41 +174,6 @@ def _checked(address: str, setting: str) -> Proxy:
 
 
 CLOSED = "the host has closed all descriptors, with those of its connections"
-
-
-class Canary:
-    """A descriptor that tells by its end whether the host has closed all, as one does that becomes
-    a daemon. What it opens then gets the numbers of ours, which nobody may use or close any more.
-    """
-
-    def __init__(self) -> None:
-        self.read_fd, self.write_fd = os.pipe()
-        self._inode = os.fstat(self.read_fd).st_ino
-        self._end = weakref.finalize(self, _close_pipe, self.read_fd, self.write_fd, self._inode)
-        self._end.atexit = False
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether nobody has closed it."""
-        return _is_pipe(self.read_fd, self._inode)
-
-    def close(self) -> None:
-        """Close it, as its end does too: whoever still looks takes all for closed."""
-        self._end()
-
-
-def _is_pipe(fd: int, inode: int) -> bool:
-    try:
-        return os.fstat(fd).st_ino == inode
-    except OSError as error:
-        host.let_pass(error)
-        return False
-
-
-def _close_pipe(read_fd: int, write_fd: int, inode: int) -> None:
-    if _is_pipe(read_fd, inode):
-        os.close(read_fd)
-        os.close(write_fd)
 
 
 # What has numbers of descriptors that are somebody else's now.

@@ -26,13 +26,13 @@ from .base import (
     CONTENT_TYPE,
     MOST_ANSWER_BYTES,
     Answer,
-    Canary,
     advice_on,
     ca_file,
     missing_descriptor,
     never_closed,
     proxy_for,
 )
+from .canary import Canary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,8 +173,10 @@ class CurlTransport:
     def _answered(self, easy: pycurl.Curl) -> Answer:
         ticket, headers, status = self._free(easy)
         if status == 200 and headers and headers[-1] in _BLANK:  # nearly every one
-            is_page = (easy.getinfo(pycurl.CONTENT_TYPE) or "").startswith("text/html")
-            return Answer(ticket, 200, _parsed(headers) if is_page else {})
+            kind = easy.getinfo(pycurl.CONTENT_TYPE)
+            if kind and kind.startswith("text/html"):
+                return Answer(ticket, 200, _parsed(headers))
+            return Answer(ticket, 200)
         if _is_whole(headers):
             return Answer(ticket, status, _parsed(headers))
         return Answer(ticket, None, error="the answer broke off within its headers")

@@ -23,13 +23,13 @@ from .base import (
     CONTENT_TYPE,
     MOST_ANSWER_BYTES,
     Answer,
-    Canary,
     advice_on,
     missing_descriptor,
     never_closed,
     no_certificates,
     proxy_for,
 )
+from .canary import Canary
 
 if TYPE_CHECKING:
     from .base import Proxy, Settings
