@@ -32,6 +32,11 @@ SERVERS = {
 }
 
 
+# There gevent gives nothing back to asyncio that a thread has done (gevent's issue 2213): in a server of its, a view
+# that awaits `sync_to_async` never ends, without this SDK either.
+GEVENT_LOSES_THREADS = (3, 13, 12) <= sys.version_info < (3, 14) or sys.version_info >= (3, 14, 3)
+
+
 def site_environment(tmp_path: Path, endpoint: str) -> dict[str, str]:
     return {
         "TOTANGO_ENDPOINT": endpoint,
@@ -81,15 +86,23 @@ def test_500_requests_at_once_each_have_their_own_account(served: int, server: s
 
 
 def test_streams_and_tracked_views_have_the_identity_of_their_request(served: int, collector: Collector) -> None:
-    for at, path in enumerate(("/stream", "/astream")):
-        assert get(served, path, f"S{at}") == (200, "ab")
+    assert get(served, "/stream", "S") == (200, "ab")
     for status in (200, 302, 404, 500):
         assert get(served, f"/done/{status}", "D")[0] == status
     get(served, "/done/200", "D", method="HEAD")
+    wait_for(lambda: len(collector.activities) >= 3)
+    assert told(collector) == [("D", "Done"), ("D", "Done"), ("S", "streamed")]
+
+
+def test_async_streams_and_tracked_views_have_the_identity_of_their_request(
+    served: int, server: str, collector: Collector
+) -> None:
+    if server == "gevent" and GEVENT_LOSES_THREADS:
+        pytest.skip("gevent and asyncio do not go together on this Python")
+    assert get(served, "/astream", "S") == (200, "ab")
     assert [get(served, f"/adone/{status}", "E")[0] for status in (200, 404)] == [200, 404]
-    wait_for(lambda: len(collector.activities) >= 5)
-    done = [("D", "Done"), ("D", "Done"), ("E", "Done later")]
-    assert told(collector) == [*done, ("S0", "streamed"), ("S1", "streamed")]
+    wait_for(lambda: len(collector.activities) >= 2)
+    assert told(collector) == [("E", "Done later"), ("S", "streamed")]
 
 
 def test_where_nothing_is_tracked_no_sender_starts(served: int, server: str, tmp_path: Path) -> None:
