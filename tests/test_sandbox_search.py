@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 
 from totango_sdk.errors import OptionsError
 from totango_sdk.sandbox import Store
 from totango_sdk.sandbox.arrival import understand
-from totango_sdk.sandbox.search import milliseconds, words
+from totango_sdk.sandbox.search import milliseconds
+from totango_sdk.sandbox.words import words
 from totango_sdk.wire import encode
 
 if TYPE_CHECKING:
@@ -71,3 +75,35 @@ def test_words_are_parted_by_spaces_and_kept_together_by_quotes() -> None:
 def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(OptionsError, match="is no time: give it as in from="):
         milliseconds("from", text)
+
+
+def test_a_word_is_found_as_it_is_meant_however_it_was_escaped() -> None:
+    chance = random.Random(4)
+    letters = "abcAB 19.-_~!'()*/:@=&+%?,;<>#[]{}|^`\\ßéŁ—"
+    ways = [
+        quote_plus,
+        quote,
+        partial(quote, safe="/:@!'()*"),
+        lambda text: quote_plus(text).lower(),
+        lambda text: text,
+    ]
+    with Store() as store:
+        meant: dict[int, str] = {}
+        for number in range(1, 301):
+            value = "".join(chance.choices(letters, k=chance.randrange(1, 30)))
+            query = f"sdr_s=SP-1-1&sdr_o=A&sdr_a={chance.choice(ways)(value)}"
+            head = "GET /pixel.gif/ HTTP/1.1\nuser-agent: curl/8"
+            store.record(
+                understand(time=1.0, method="GET", query=query.encode(), body=b"", user_agent="curl/8", head=head)
+            )
+            meant[number] = unquote_plus(query).replace("&", "\n") + "\n" + f"{head}\n{query}".lower()
+        for number, text in meant.items():
+            value = text.split("sdr_a=", 1)[1].split("\n")[0]
+            start = chance.randrange(len(value) or 1)
+            word = value[start : start + chance.randrange(1, 8)].strip().replace('"', "")
+            if not word:
+                continue
+            found = {row["id"] for row in store.events(filters={"text": f'"{word}"'}, limit=1000)}
+            assert number in found, (word, text)
+            told = {each for each, other in meant.items() if word.casefold() in other.casefold()}
+            assert told <= found, (word, [meant[each] for each in told - found])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
-from urllib.parse import unquote_plus
 
 import attrs
 
@@ -113,15 +112,6 @@ class Arrival:
             self.fault,
             texts[5],
         )  # type: ignore[return-value]
-
-    def words(self) -> str:
-        """Return what a search finds, folded: parameters as they are meant, problems, the agent."""
-        # Not by `parameters`: this is done for each request, and need not tell names from values.
-        meant = unquote_plus(f"{self.query}&{self.body}", errors="replace").replace("&", "\n")
-        found = [meant]
-        found += [f"{problem.field}: {problem.message}" for problem in self.reading.problems]
-        found += [self.source, self.kind, self.agent]
-        return "\n".join(found).casefold()
 
 
 def understand(

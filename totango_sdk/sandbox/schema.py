@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import OptionsError
 
 APPLICATION_ID = 0x746F7461  # "tota": what tells our files from others
-NUMBER = 3
+NUMBER = 4
 # What a reset empties. What is to be ignored stays.
 TABLES = ("requests", "heads", "accounts", "users", "activities", "names", "problems", "totals")
 
@@ -20,7 +20,7 @@ CREATE TABLE requests (
     query TEXT NOT NULL, body TEXT NOT NULL, accepted INTEGER NOT NULL,
     account TEXT, user TEXT, activity TEXT, module TEXT, problems TEXT NOT NULL,
     product TEXT, kind TEXT NOT NULL, severity TEXT, fault TEXT,
-    service TEXT, parent TEXT, head INTEGER NOT NULL, malformed TEXT, words TEXT NOT NULL
+    service TEXT, parent TEXT, head INTEGER NOT NULL, malformed TEXT, words TEXT
 );
 CREATE TABLE heads (id INTEGER PRIMARY KEY, agent TEXT NOT NULL, head TEXT NOT NULL);
 CREATE INDEX requests_of_account ON requests (account, id);

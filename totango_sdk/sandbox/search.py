@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import OptionsError
 from ..show import shown
 from .arrival import KINDS, SOURCES
+from .words import escaped, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,8 +19,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "source": SOURCES,
     "problem": ("any", "none", "error", "warning", "fault"),
 }
-_WORD = re.compile(r'"([^"]*)"?|(\S+)')
-_MOST_WORDS = 20
 _PROBLEM = {
     "any": "severity IS NOT NULL",
     "none": "severity IS NULL",
@@ -43,12 +41,6 @@ def conditions(filters: Mapping[str, str]) -> list[Condition]:
     return [each for name, text in asked.items() for each in FILTERS[name](name, text)]
 
 
-def words(text: str) -> list[str]:
-    """Return the words that are looked for, folded; what stands in quotes is one."""
-    found = (quoted or word for quoted, word in _WORD.findall(text))
-    return [word.casefold() for word in found if word][:_MOST_WORDS]
-
-
 def milliseconds(name: str, text: str) -> int:
     """Return a time as milliseconds since 1970, from those or from ISO 8601; without a zone it is
     UTC. Raises `OptionsError`.
@@ -67,9 +59,22 @@ def milliseconds(name: str, text: str) -> int:
         raise OptionsError(msg) from None
 
 
+_SENT = """lower(
+    (SELECT heads.head FROM heads WHERE heads.id = requests.head)
+    || char(10) || query || char(10) || body || char(10) || source || char(10) || kind
+)"""
+
+
 def _text(_: str, text: str) -> list[Condition]:
-    raw = "instr(lower((SELECT heads.head FROM heads WHERE heads.id = requests.head) || char(10) || query || char(10) || body), ?)"
-    return [Condition(f"(instr(words, ?) > 0 OR {raw} > 0)", (word, word)) for word in words(text)]
+    return [_has(word) for word in words(text)]
+
+
+def _has(word: str) -> Condition:
+    found = f"instr(words, ?) > 0 OR instr({_SENT}, ?) > 0"
+    forms = sorted(escaped(word) - {word})
+    for _ in forms:
+        found += f" OR (words IS NULL AND instr({_SENT}, ?) > 0)"
+    return Condition(f"({found})", (word, word, *forms))
 
 
 def _equal(name: str, text: str) -> list[Condition]:

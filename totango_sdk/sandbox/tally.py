@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..identity import rules
 from ..show import shown
+from .words import meant_by
 
 if TYPE_CHECKING:
     import sqlite3
@@ -170,7 +171,7 @@ def _request_row(number: int, arrival: Arrival, accepted: bool, head: int) -> tu
         reading.parent_id,
         head,
         arrival.malformed,
-        arrival.words(),
+        meant_by(arrival),
     )
 
 
