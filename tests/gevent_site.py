@@ -42,5 +42,5 @@ def track(name):
 def longest():
     """The longest that a greenlet was kept waiting since the last time, and what sends."""
     found, gaps[:] = max(gaps), []
-    transport = type(totango.client._core.worker._sender._transport).__name__
+    transport = type(totango.client._core.worker._drive.sender._transport).__name__
     return {"longest": found, "transport": transport, "kind": type(threading.current_thread()).__name__}

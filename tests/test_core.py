@@ -30,7 +30,7 @@ def test_without_pycurl_events_are_carried_by_httpx(
     ) as client:
         client.track("x")
         assert client.flush(PATIENCE)
-        assert type(client._core.worker._sender._transport).__name__ == "HttpxTransport"
+        assert type(client._core.worker._drive.sender._transport).__name__ == "HttpxTransport"
 
 
 @pytest.mark.parametrize("transport", ["auto", "curl"])

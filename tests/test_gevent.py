@@ -49,7 +49,7 @@ requests = [gevent.spawn(request, number) for number in range(8)]
 gevent.joinall(requests, raise_error=True)
 assert all(event_id for each in requests for event_id in each.value)
 assert client.flush(30)
-assert type(client._core.worker._sender._transport).__name__ == "HttpxTransport"
+assert type(client._core.worker._drive.sender._transport).__name__ == "HttpxTransport"
 ticker = gevent.spawn(tick)
 client.track("slow")
 assert client.flush(30)

@@ -222,8 +222,8 @@ def test_an_idle_connection_that_the_server_closed_is_retried_at_once(make: Any,
             client.track(f"x{number}")
             assert client.flush(PATIENCE)
             collector.close_idle()
-        assert client._core.worker._sender is not None
-        assert client._core.worker._sender.last_failure == ""
+        assert client._core.worker._drive.sender is not None
+        assert client._core.worker._drive.sender.last_failure == ""
     assert len(collector.requests) == 10
 
 

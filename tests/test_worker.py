@@ -119,12 +119,12 @@ def test_many_events_one_by_one_never_find_a_sender_that_overslept() -> None:
 @pytest.mark.parametrize("ends", ["flush", "close"])
 def test_a_host_does_not_wake_the_sender_for_what_comes_right_after(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
     """For a moment it looks by itself, here for a long one; whoever waits for it has it look at once."""
-    monkeypatch.setattr("totango_sdk.delivery.worker._NAP_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("totango_sdk.delivery.drive._NAP_SECONDS", 2 * PATIENCE)
     transport = RecordingTransport()
     client = make(transport=transport)
     client.track("first")
     worker = client._core.worker
-    wait_for(lambda: client.stats().delivered == 1 and not worker._asleep)
+    wait_for(lambda: client.stats().delivered == 1 and not worker._drive.is_asleep)
     woken: list[bool] = []
     monkeypatch.setattr(worker, "wake", lambda wake=worker.wake: (woken.append(True), wake()))
     for number in range(50):
@@ -195,7 +195,7 @@ def test_an_idle_sender_sleeps() -> None:
     assert client.flush(PATIENCE)
     worker = client._core.worker
     turns: list[float] = []
-    sender = worker._sender
+    sender = worker._drive.sender
     assert sender is not None
     original = sender.step
     sender.step = lambda answers=(): (turns.append(time.monotonic()), original(answers))[1]  # type: ignore[method-assign]
@@ -383,7 +383,7 @@ def test_flushing_threads_do_not_disturb_one_another() -> None:
     for thread in threads:
         thread.join()
     assert len(results) == 800
-    assert client._core.worker._waiters._waiting == []
+    assert client._core.worker._drive.waiters._waiting == []
     client.close()
 
 
@@ -554,7 +554,7 @@ def test_where_nothing_can_be_written_the_spool_is_in_memory_and_says_so_once(
 def test_a_spool_in_memory_goes_on_to_the_disk_once_it_can_and_what_it_has_goes_first(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("totango_sdk.delivery.worker.HOUSEKEEPING_SECONDS", 0.05)
+    monkeypatch.setattr("totango_sdk.delivery.drive.HOUSEKEEPING_SECONDS", 0.05)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("in the way")
     status = [503]
@@ -994,7 +994,7 @@ def test_an_event_that_comes_between_two_looks_of_the_sender_is_sent_at_once(
         event_id = store(spool, items, wait=wait)
         stored.set()
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not worker._asleep, 0.5)  # where the sender decides that nobody need wake it
+            wait_for(lambda: not worker._drive.is_asleep, 0.5)  # where the sender decides that nobody need wake it
         return event_id
 
     with Totango("SP-1-1", account="A", user="U", module="M", spool="memory", endpoint=collector.endpoint) as client:

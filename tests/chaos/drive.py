@@ -26,9 +26,9 @@ def make_client(config: dict[str, Any]) -> Any:
 
         spool = DiskSpool(spool, **sizes)
     if config.get("housekeeping"):
-        from totango_sdk.delivery import worker
+        from totango_sdk.delivery import drive
 
-        worker.HOUSEKEEPING_SECONDS = config["housekeeping"]
+        drive.HOUSEKEEPING_SECONDS = config["housekeeping"]
     return Totango(SERVICE_ID, endpoint=config["endpoint"], spool=spool, **config.get("options", {}))
 
 
@@ -89,7 +89,7 @@ def stats_of(client: Any) -> dict[str, Any]:
 def _count_submits(client: Any) -> Any:
     """Count what is handed to the transport, for a collector that is not there to count it."""
     worker = client._core.worker
-    make, submits = worker._make_sender, []
+    make, submits = worker._drive._make_sender, []
 
     def counting(spool: Any) -> Any:
         sender = make(spool)
@@ -98,7 +98,7 @@ def _count_submits(client: Any) -> Any:
         transport.submit = lambda *args: (submits.append(1), submit(*args))
         return sender
 
-    worker._make_sender = counting
+    worker._drive._make_sender = counting
     return lambda: len(submits)
 
 

@@ -180,7 +180,10 @@ class _Host:
         )
         client.flush(30)
         self.show(
-            client.dead_letters(), client.stats(), client._core.worker._sender, client._core.worker._sender._transport
+            client.dead_letters(),
+            client.stats(),
+            client._core.worker._drive.sender,
+            client._core.worker._drive.sender._transport,
         )
         token = options["api_token"]
         self.fail(lambda: Totango(SERVICE_ID, api_token=f"{token}\n"))

@@ -1,4 +1,4 @@
-"""Drive: the thread that steps the sender: how it starts, wakes and ends."""
+"""Own: the spool of a process and its sender's thread, how it starts, wakes and ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import host
 from ..clock import monotonic
-from ..errors import DeliveryError, SpoolError
+from ..errors import SpoolError
 from ..locks import make_lock
 from ..log import tell_once
 from ..show import shown
@@ -18,7 +18,8 @@ from ..spool import SpoolClosed
 from ..spool.fallback import FallbackSpool
 from ..spool.values import is_held
 from . import process
-from .bells import LOOK_SECONDS, Bell, Life, Waiters
+from .bells import LOOK_SECONDS, Life
+from .drive import LONGEST_REST_SECONDS, Drive
 from .guard import guarded, surely
 
 if TYPE_CHECKING:
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
     from ..spool import Counts, Item, Owner, Spool
     from .sender import Sender
 
-HOUSEKEEPING_SECONDS = 60.0
-_MAINTAIN_SECONDS = 0.05
-# How long the thread rests after something of the host's has raised: twice as long each time, until
-# something works again.
-_FIRST_REST_SECONDS = 0.02
-_LONGEST_REST_SECONDS = 1.0
 _LETTING_GO_SECONDS = 0.2
-# So long after an event has left, nobody wakes the thread: it looks by itself. To be woken by each
-# event of a busy host would cost that host, and the thread, more than to send it.
-_NAP_SECONDS = 0.01
 _MOST_TRIES = 100
 
 
@@ -67,19 +59,10 @@ class Worker:
         # What makes locks now: gevent puts its own in the place of these, sooner or later.
         self.locks_of = threading.Lock
         self._lock = make_lock()
-        self._bell = Bell()
-        self._waiters = Waiters()
+        self._drive = Drive(self.spool, self._make_sender, self._late)
         self._thread: Life | None = None
-        self._sender: Sender | None = None
-        self._last_failure = ""
         self._is_open = False
         self._has_no_thread = False  # since no more can be started
-        self._asleep = False
-        self._nap_until = 0.0
-        self._rest = _FIRST_REST_SECONDS
-        self._stop_at: float | None = None
-        self._looked_at = -HOUSEKEEPING_SECONDS
-        self._looked = threading.Event()
         self._only_stores = False
 
     # -- the caller's side
@@ -97,7 +80,7 @@ class Worker:
             event_id = self.spool.put(items, wait=wait)
         except SpoolClosed:  # closed between two lines, by another thread
             event_id = self._put_again(items, wait=wait)
-        if self._asleep:
+        if self._drive.is_asleep:
             self.wake()
         if self._thread is None:  # it ended meanwhile, perhaps before it saw this
             self.start()
@@ -148,7 +131,7 @@ class Worker:
             return
         life = Life()
         self._has_no_thread = False
-        self._stop_at = None
+        self._drive.stop_at = None
         self._thread = life
         thread = threading.Thread(
             target=self._run, args=(life,), name="totango-sender", daemon=True
@@ -179,7 +162,7 @@ class Worker:
                 f"events are kept in memory only, and end with this process, until this is mended: {told}",
                 level="error",
             )
-            self.spool = FallbackSpool(self._preferred, self._owner)
+            self.spool = self._drive.spool = FallbackSpool(self._preferred, self._owner)
         self._is_open = True
 
     def only_store(self) -> None:
@@ -192,38 +175,23 @@ class Worker:
 
         Waits up to `timeout` seconds until it was looked for.
         """
-        self._looked.clear()
-        self._looked_at = -HOUSEKEEPING_SECONDS
+        self._drive.look_for_the_dead()
         self.start()
         self.wake()
         if timeout and self._thread is not None:
-            self._looked.wait(timeout)
+            self._drive.wait_until_looked(timeout)
 
     def wake(self) -> None:
         """Make the thread look at the spool again."""
-        self._asleep = False
-        self._bell.ring()
-        sender = self._sender
-        if sender is not None:
-            guarded("transport", sender.wake)
+        self._drive.wake()
 
     def later(self, work: Callable[[], object]) -> None:
         """Have another thread do what this one cannot do now, in the middle of something here."""
         self._late.append(work)
         if self._thread is not None:
-            self._bell.ring()
+            self._drive.bell.ring()
         elif not process.has_no_threads():
-            process.begin(self._catch_up)
-
-    def _catch_up(self) -> None:
-        """Do what has come in the middle of something."""
-        while self._late:
-            try:
-                work = self._late.popleft()
-            except IndexError as error:  # another thread was faster
-                host.let_pass(error)
-                return
-            guarded("late call", work)
+            process.begin(self._drive.catch_up)
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was accepted is delivered or dead; `False` when time ran out.
@@ -232,11 +200,11 @@ class Worker:
         """
         until = monotonic() + timeout
         if self._late and not self.is_inside:
-            process.uninterrupted(self._catch_up)
+            process.uninterrupted(self._drive.catch_up)
         self.start()
         if self._is_own_thread or self.is_inside:
             return not self.spool.pending_before(None)
-        waiter = self._waiters.add(self.spool.mark())
+        waiter = self._drive.waiters.add(self.spool.mark())
         try:
             while not waiter.is_done:
                 if self._thread is None:
@@ -250,7 +218,7 @@ class Worker:
                     return waiter.is_done
             return True
         finally:
-            self._waiters.leave(waiter)
+            self._drive.waiters.leave(waiter)
 
     @property
     def _is_own_thread(self) -> bool:
@@ -262,7 +230,7 @@ class Worker:
         spool.
         """
         if self._late and not self.is_inside:
-            process.uninterrupted(self._catch_up)
+            process.uninterrupted(self._drive.catch_up)
         self.ask_to_stop(timeout)
         self.join(timeout)
 
@@ -270,7 +238,7 @@ class Worker:
         """Begin to close, without waiting. Some of the time is for what comes after: the spool, and
         the host's end.
         """
-        self._stop_at = monotonic() + timeout - min(_LETTING_GO_SECONDS, timeout / 10)
+        self._drive.stop_at = monotonic() + timeout - min(_LETTING_GO_SECONDS, timeout / 10)
         self.wake()
 
     def join(self, timeout: float) -> None:
@@ -280,7 +248,7 @@ class Worker:
             process.uninterrupted(self._let_go)
         elif not self._is_own_thread:
             # Longer only if it is stuck in a hook or the disk.
-            life.join(timeout + _LONGEST_REST_SECONDS)
+            life.join(timeout + LONGEST_REST_SECONDS)
 
     def abandon(self) -> None:
         """Expect nothing of the thread any more: the interpreter ends, and it may not have."""
@@ -318,8 +286,7 @@ class Worker:
     @property
     def last_failure(self) -> str:
         """Why the last request failed that is to be sent again."""
-        sender = self._sender
-        return self._last_failure if sender is None else sender.last_failure
+        return self._drive.last_failure
 
     def counts(self) -> Counts:
         """What the spool holds and has seen."""
@@ -330,7 +297,7 @@ class Worker:
     def _run(self, life: Life) -> None:
         life.ident = threading.get_ident()
         try:
-            self._live()
+            self._drive.live()
         except BaseException as error:  # the next `put` starts another one
             tell_once(
                 f"sender died {type(error).__name__}",
@@ -340,127 +307,15 @@ class Worker:
         finally:
             self._end(life)
 
-    def _live(self) -> None:
-        self._looked_at = -HOUSEKEEPING_SECONDS
-        while True:
-            self._catch_up()
-            now = monotonic()
-            adopt = now - self._looked_at >= HOUSEKEEPING_SECONDS
-            if adopt:
-                self._looked_at = now
-            guarded("spool", self.spool.maintain, adopt=adopt)
-            if adopt:
-                self._looked.set()
-            house_at = self._looked_at + HOUSEKEEPING_SECONDS
-            if not guarded("sender", self._turns, now + _MAINTAIN_SECONDS, house_at):
-                self._bell.wait(self._wait_for(self._rest, house_at))
-                self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
-            if self._is_over():
-                return
-
     def _end(self, life: Life) -> None:
         """Let go of everything, the last reference to the sender too, before the end is told."""
-        self._end_sender()
-        surely("late calls", self._catch_up)
-        surely("sender", self._tell_waiters)
+        self._drive.end_sender()
+        surely("late calls", self._drive.catch_up)
+        surely("sender", self._drive.tell_waiters)
         surely("sender", self._let_go, life)
         if self._thread is life:
             self._thread = None
         life.end()
-
-    def _end_sender(self) -> None:
-        """Stop sending. What is out goes back: another thread, or process, sends it."""
-        sender = self._sender
-        if sender is not None:
-            surely("transport", sender.close)
-            surely("sender", sender.give_back)
-            self._last_failure = sender.last_failure
-            self._sender = None
-
-    def _turns(self, until: float, house_at: float) -> None:
-        """Send for a while; returns when the spool wants its housekeeping, or all is over."""
-        sender = self._sender
-        if sender is None:
-            sender = self._begin(house_at)
-            if sender is None:
-                return
-        while True:
-            self._asleep = True  # first, so that nothing slips in between the look and the sleep
-            self._tell_waiters()
-            # In this order: an event that comes between the two looks is seen by the second.
-            is_hungry = sender.is_hungry
-            wait = self._wait_for(sender.idle_for(), house_at)
-            nap = self._nap() if is_hungry else 0.0
-            self._asleep = is_hungry and not nap
-            # First of all, so that a transport begins with what it was given.
-            answers = sender.collect(0.0) if nap else ()
-            if not answers:
-                wait = min(wait, nap) if nap else wait
-                if wait > 0 and (nap or not sender.in_flight):
-                    self._bell.wait(wait)
-                    wait = 0.0
-                answers = sender.collect(wait)
-            self._asleep = False
-            self._bell.hush()
-            if sender.step(answers):
-                self._nap_until = monotonic() + _NAP_SECONDS
-            if answers:
-                self._rest = _FIRST_REST_SECONDS
-            if self._late or monotonic() >= until or self._stop_at is not None:
-                return
-            # Or somebody asked to look for what others have left.
-            if self.spool.needs_care or not self._looked.is_set():
-                return
-
-    def _nap(self) -> float:
-        """Return for how long it is not worth to be woken: something has just left, and nobody waits."""
-        if self._stop_at is not None or self._waiters.are_there:
-            return 0.0
-        return max(0.0, self._nap_until - monotonic())
-
-    def _begin(self, house_at: float) -> Sender | None:
-        """Make the sender once there is something to send; until then the HTTP library is not
-        imported.
-        """
-        self._asleep = True
-        self._tell_waiters()
-        if self.spool.next_due() is None:
-            if self._stop_at is None:
-                self._bell.wait(self._wait_for(None, house_at))
-            return None
-        with process.no_fork():  # in the middle of an import, a child would find half a module
-            import encodings.idna  # noqa: F401 - what looks a name up imports this
-
-            try:
-                self._sender = self._make_sender(self.spool)
-            except DeliveryError as error:
-                self._last_failure = str(error)
-                raise
-        return self._sender
-
-    def _wait_for(self, idle: float | None, house_at: float) -> float:
-        latest = house_at if self._stop_at is None else min(house_at, self._stop_at)
-        wait = latest - monotonic()
-        return max(0.0, wait if idle is None else min(idle, wait))
-
-    def _tell_waiters(self) -> None:
-        self._waiters.tell(self.spool.pending_before)
-
-    def _is_over(self) -> bool:
-        """Whether to stop: when asked to, and nothing more can be delivered in time."""
-        if self._stop_at is None:
-            return False
-        now = monotonic()
-        if now >= self._stop_at:
-            return True
-        try:
-            if self._sender is None:
-                return self.spool.next_due() is None
-            idle = self._sender.idle_for()
-        except host.FAILURES as error:  # told of elsewhere; nothing more can be hoped for
-            host.swallow(error)
-            return True
-        return not self._sender.in_flight and (idle is None or now + idle >= self._stop_at)
 
     # -- fork
 
@@ -475,7 +330,7 @@ class Worker:
             self._lock.release()
             return
         # What the parent had connected is its own: closing it here could say goodbye in its name.
-        _inherited.append(self._sender)
+        _inherited.append(self._drive.sender)
         self._late.clear()  # the parent does that
         self._forget()
         self._on_fork()
