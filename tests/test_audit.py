@@ -8,22 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audit_cases import CASES, check
 
 from totango_sdk import OptionsError
 from totango_sdk.audit import CODES, audit
 
-CASES = json.loads((Path(__file__).parent / "vectors" / "audit.json").read_text())
-
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_every_case_of_the_contract(case: dict[str, Any]) -> None:
-    found = audit(
-        {file["name"]: io.BytesIO(file["csv"].encode()) for file in case["files"]},
-        columns={file["name"]: file["columns"] for file in case["files"] if "columns" in file},
-        kinds={file["name"]: file["kind"] for file in case["files"] if "kind" in file},
-    )
-    assert [finding.as_mapping() for finding in found.findings] == case["findings"]
-    assert (found.pattern, found.user_pattern) == (case["pattern"], case["user_pattern"])
+    check(case)
 
 
 def write(path: Path, text: str) -> Path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from audit_cases import CASES, check
 
 from tests.plants import Expected, Plants, plain
 from totango_sdk.audit import Audit, audit
@@ -19,7 +19,6 @@ from totango_sdk.binding.candidates import fitting
 from totango_sdk.tables import Reading
 
 pytest.importorskip("duckdb")
-CASES = json.loads((Path(__file__).parent / "vectors" / "audit.json").read_text())
 ROWS = int(os.environ.get("AUDIT_ROWS", "2000"))
 
 
@@ -44,13 +43,7 @@ def found_in(audited: Audit) -> set[Expected]:
 @pytest.mark.usefixtures("nothing_in_memory")
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_every_case_of_the_contract_by_duckdb(case: dict[str, Any]) -> None:
-    found = audit(
-        {file["name"]: io.BytesIO(file["csv"].encode()) for file in case["files"]},
-        columns={file["name"]: file["columns"] for file in case["files"] if "columns" in file},
-        kinds={file["name"]: file["kind"] for file in case["files"] if "kind" in file},
-    )
-    assert [finding.as_mapping() for finding in found.findings] == case["findings"]
-    assert (found.pattern, found.user_pattern) == (case["pattern"], case["user_pattern"])
+    check(case)
 
 
 @pytest.mark.parametrize("most", [0, 10**9], ids=["DuckDB", "memory"])

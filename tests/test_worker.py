@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from raising import RaisingTransport
 from servers import PATIENCE, Collector, close, mute, refusing_port, wait_for
 from unannounced import fork_in_c
 
@@ -415,34 +416,9 @@ def test_all_clients_of_a_process_close_within_one_time() -> None:
 # -- what may go wrong
 
 
-class Raising(RecordingTransport):
-    """Raises now and then, as a transport of a host's own may."""
-
-    def __init__(self, where: str, times: int = 2) -> None:
-        super().__init__()
-        self.where = where
-        self.left = times
-
-    def _perhaps(self, where: str) -> None:
-        if self.where == where and self.left:
-            self.left -= 1
-            raise OSError("the transport is broken")
-
-    def submit(self, ticket: int, body: bytes) -> None:
-        self._perhaps("submit")
-        super().submit(ticket, body)
-
-    def poll(self, timeout: float) -> list[Answer]:
-        self._perhaps("poll")
-        return super().poll(timeout)
-
-    def close(self) -> None:
-        self._perhaps("close")
-
-
 @pytest.mark.parametrize("where", ["submit", "poll", "close"])
 def test_the_sender_survives_a_transport_that_raises(where: str, caplog: pytest.LogCaptureFixture) -> None:
-    client = make(transport=Raising(where))
+    client = make(transport=RaisingTransport(where, OSError("the transport is broken")))
     client.track("x")
     client.track("y", account="B")
     assert client.flush(PATIENCE)
@@ -471,7 +447,7 @@ def test_a_transport_that_cannot_be_made_is_told_of_and_tried_again(caplog: pyte
 
 
 def test_a_broken_transport_does_not_keep_a_client_from_closing() -> None:
-    client = make(transport=Raising("poll", times=10**9))
+    client = make(transport=RaisingTransport("poll", OSError("the transport is broken"), times=10**9))
     client.track("x")
     wait_for(lambda: client.stats().in_flight == 1)
     started = time.monotonic()

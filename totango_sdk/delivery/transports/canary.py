@@ -44,9 +44,11 @@ class Canary:
 
 
 class _Watched(_socket.socket):
-    """A socket that is closed by nobody else: by then its number may be somebody else's."""
+    """A socket that does not close itself at its end: by then its number may be somebody else's."""
 
-    def __del__(self) -> None: ...
+    # Instead it tells its number, to nobody. In C: what a signal handler raises within a `__del__` of
+    # Python's is lost.
+    __del__ = _socket.socket.fileno
 
 
 def _cookie(watched: _socket.socket) -> bytes | None:
