@@ -71,15 +71,15 @@ class Drive:
         self._looked.clear()
         self._looked_at = -HOUSEKEEPING_SECONDS
 
+    def wait_until_looked(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until it has."""
+        self._looked.wait(timeout)
+
     @property
     def last_failure(self) -> str:
         """Why the last request failed that is to be sent again."""
         sender = self.sender
         return self._last_failure if sender is None else sender.last_failure
-
-    def wait_until_looked(self, timeout: float) -> None:
-        """Wait up to `timeout` seconds until it has."""
-        self._looked.wait(timeout)
 
     def catch_up(self) -> None:
         """Do what has come in the middle of something."""

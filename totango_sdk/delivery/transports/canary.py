@@ -6,12 +6,8 @@ import _socket
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING
 
 from ... import host
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # socket(7), which Python does not name; the same number on all but two forgotten machines.
 _SO_COOKIE = 57
@@ -26,17 +22,14 @@ class Canary:
         read, write = _socket.socketpair()
         self.read_fd, self.write_fd = read.detach(), write.detach()
         self._watched = _Watched(fileno=self.read_fd)
-        self._identity = _cookie if _cookie(self._watched) else _inode
-        self._known = self._identity(self._watched)
-        self._end = weakref.finalize(
-            self, _close, self._watched, self.write_fd, self._identity, self._known
-        )
+        self._known = _identity(self._watched)
+        self._end = weakref.finalize(self, _close, self._watched, self.write_fd, self._known)
         self._end.atexit = False
 
     @property
     def is_alive(self) -> bool:
         """Whether nobody has closed it."""
-        return self._identity(self._watched) == self._known
+        return _identity(self._watched) == self._known
 
     def close(self) -> None:
         """Close it, as its end does too: whoever still looks takes all for closed."""
@@ -51,22 +44,17 @@ class _Watched(_socket.socket):
     __del__ = _socket.socket.fileno
 
 
-def _cookie(watched: _socket.socket) -> bytes | None:
-    """Return the kernel's own name for a socket, which no other ever gets.
+def _identity(watched: _socket.socket) -> bytes | int | None:
+    """Return what no other descriptor is called: the kernel's own name for a socket, or its inode.
 
-    Unlike `os.fstat` this keeps the interpreter: a pool of threads that all let go of it before
-    each request gets an eighth less done.
+    Unlike `os.fstat`, the first keeps the interpreter: a pool of threads that all let go of it
+    before each request gets an eighth less done.
     """
-    if sys.platform != "linux":
-        return None
     try:
-        return watched.getsockopt(_socket.SOL_SOCKET, _SO_COOKIE, 8)
-    except OSError as error:
+        if sys.platform == "linux":
+            return watched.getsockopt(_socket.SOL_SOCKET, _SO_COOKIE, 8)
+    except OSError as error:  # closed, or a file by now, or a kernel that has no such names
         host.let_pass(error)
-        return None
-
-
-def _inode(watched: _socket.socket) -> int | None:
     try:
         return os.fstat(watched.fileno()).st_ino
     except OSError as error:
@@ -74,12 +62,7 @@ def _inode(watched: _socket.socket) -> int | None:
         return None
 
 
-def _close(
-    watched: _socket.socket,
-    write_fd: int,
-    identity: Callable[[_socket.socket], object],
-    known: object,
-) -> None:
-    if identity(watched) == known:
+def _close(watched: _socket.socket, write_fd: int, known: bytes | int | None) -> None:
+    if _identity(watched) == known:
         watched.close()
         os.close(write_fd)
