@@ -70,11 +70,13 @@ def _text(_: str, text: str) -> list[Condition]:
 
 
 def _has(word: str) -> Condition:
-    found = f"instr(words, ?) > 0 OR instr({_SENT}, ?) > 0"
     forms = sorted(escaped(word) - {word})
+    found = "instr(sent, ?) > 0"
     for _ in forms:
-        found += f" OR (words IS NULL AND instr({_SENT}, ?) > 0)"
-    return Condition(f"({found})", (word, word, *forms))
+        found += " OR (words IS NULL AND instr(sent, ?) > 0)"
+    # The limit has SQLite put what was sent together once, and not for each of the forms.
+    sent = f"EXISTS (SELECT 1 FROM (SELECT {_SENT} AS sent LIMIT 1) WHERE {found})"
+    return Condition(f"(instr(words, ?) > 0 OR {sent})", (word, word, *forms))
 
 
 def _equal(name: str, text: str) -> list[Condition]:
