@@ -10,7 +10,7 @@ import pytest
 from totango_sdk import Account, InvalidEvent, Problem, Product, Totango, User, check_id
 from totango_sdk.identity import service_id_problem
 from totango_sdk.testing import RecordingTransport
-from totango_sdk.wire import read
+from totango_sdk.wire.read import read
 
 PAGE: dict[str, Any] = {
     "service_id": "SP-1-1",

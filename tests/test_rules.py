@@ -21,7 +21,8 @@ from totango_sdk.identity import joined_problems, rules, service_id_problem
 from totango_sdk.sandbox.arrival import understand
 from totango_sdk.scope import Trouble
 from totango_sdk.testing import RecordingTransport
-from totango_sdk.wire import decode, read
+from totango_sdk.wire import decode
+from totango_sdk.wire.read import read
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(totango_sdk.__file__).parent

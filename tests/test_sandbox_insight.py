@@ -20,7 +20,8 @@ from totango_sdk.sandbox.event import event_details
 from totango_sdk.sandbox.mend import mend
 from totango_sdk.sandbox.users import user_list
 from totango_sdk.testing import RecordingTransport
-from totango_sdk.wire import encode, read
+from totango_sdk.wire import encode
+from totango_sdk.wire.read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ import pytest
 from totango_sdk.sandbox import Store
 from totango_sdk.sandbox.arrival import understand
 from totango_sdk.sandbox.event import event_details
-from totango_sdk.wire import decode, encode, read
+from totango_sdk.wire import decode, encode
+from totango_sdk.wire.read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totango_sdk.identity import check_id
-from totango_sdk.wire import Reading, claimed_keys, decode, meant_name, read, redact
+from totango_sdk.wire import claimed_keys, decode
+from totango_sdk.wire.meant import meant_name
+from totango_sdk.wire.read import Reading, read
+from totango_sdk.wire.redact import redact
 
 SERVICE = ("sdr_s", "SP-1234-01")
 ACCOUNT = ("sdr_o", "819332")

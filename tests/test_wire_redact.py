@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totango_sdk.wire import decode, encode, redact
+from totango_sdk.wire import decode, encode
+from totango_sdk.wire.redact import redact
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@
     totango = Totango("SP-1234-01", account="819332", user="marlo@barksdale.com", module="Billing")
     totango.track("Invoice paid")
 
-Importing this starts nothing, reads nothing and loads no HTTP library.
+Importing this starts nothing, reads nothing and loads no HTTP library; what stores and delivers comes
+with the first client.
 """
 
-from .aio import AsyncTotango
+from typing import TYPE_CHECKING
+
 from .client import Totango
-from .core import Stats
-from .delivery.transports import Answer, Transport
 from .errors import (
     DeliveryError,
     InvalidEvent,
@@ -25,9 +25,27 @@ from .errors import (
 )
 from .events import Event
 from .identity import Account, Problem, Product, User, check_id, product_account_id, salesforce_id
+from .imports import late
 from .scope import Identity
-from .spool import DeadLetter, MemorySpool, Spool
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .aio import AsyncTotango
+    from .core import Stats
+    from .delivery.transports import Answer, Transport
+    from .spool import DeadLetter, MemorySpool, Spool
+else:
+    _LATE = {
+        "AsyncTotango": "aio",
+        "Stats": "core",
+        **dict.fromkeys(("Answer", "Transport"), "delivery.transports"),
+        **dict.fromkeys(("DeadLetter", "MemorySpool", "Spool"), "spool"),
+    }
+    __getattr__ = late(__name__, _LATE)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *_LATE]
+
 
 __all__ = [
     "Account",

@@ -1,4 +1,4 @@
-"""What a core is made of, as the options say: its spool and its sender."""
+"""What a core is made of, as the options say: its spool, its sender, and whoever runs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from .delivery.gate import Gate, hold_for
 from .delivery.sender import Sender
 from .delivery.transports import Settings, make_transport
-from .spool import MemorySpool, Spool
+from .delivery.worker import Worker
+from .imports import preload
+from .spool import MemorySpool, Owner
 from .version import __version__
 from .wire import token_suffix
 
@@ -16,13 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .options import Options
-    from .spool import Outcome
+    from .spool import Outcome, Spool
 
 USER_AGENT = f"totango-sdk/{__version__} (Python)"
 
 
-def make_spool(options: Options) -> Spool:
-    """Return the spool that the options name. It is opened later."""
+def make_worker(
+    options: Options,
+    gave_up: weakref.WeakMethod[Callable[[Outcome], None]],
+    on_fork: Callable[[], None],
+) -> Worker:
+    """Return who stores and sends. It opens the spool with the first event, and in its own thread
+    makes the sender.
+    """
+    return Worker(
+        _make_spool(options),
+        Owner(options.service_id, options.endpoint),
+        _sender_maker(options, gave_up),
+        on_fork=on_fork,
+    )
+
+
+def _make_spool(options: Options) -> Spool:
     if options.spool == "memory" or options.disabled:
         return MemorySpool()
     if (
@@ -30,6 +47,7 @@ def make_spool(options: Options) -> Spool:
         or isinstance(options.spool, str)
         or hasattr(options.spool, "__fspath__")
     ):
+        preload(f"{__package__}.spool.disk")
         from .spool.disk import DiskSpool
         from .spool.paths import default_directory
 
@@ -38,7 +56,7 @@ def make_spool(options: Options) -> Spool:
     return spool
 
 
-def sender_maker(
+def _sender_maker(
     options: Options, gave_up: weakref.WeakMethod[Callable[[Outcome], None]]
 ) -> Callable[[Spool], Sender]:
     """Return what makes the sender, with the first request and in its own thread.

@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from .browser import from_browser
 from .calls import Call
 from .context import Block, Who
-from .core import Core
 from .imports import preload
 from .options import Options
 from .scope import Defaults, in_force
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
-    from .core import Ready, Stats
+    from .core import Core, Ready, Stats
     from .events import Kind
     from .identity import AccountLike, ProductLike, UserLike
     from .options import OptionValues
@@ -74,6 +72,10 @@ class Face:
         self._start(Options.resolve({"service_id": service_id, **options}))
 
     def _start(self, options: Options) -> None:
+        # What stores and delivers is half of the package: here it is needed, and not before.
+        preload(f"{__package__}.core")
+        from .core import Core
+
         self._core = Core(options)
         self._who = Who(
             Defaults(
@@ -93,6 +95,9 @@ class Face:
         options stand beside it, or in it. Any other key is the page's own: it is left out, and told
         once. Raises `OptionsError`.
         """
+        preload(f"{__package__}.browser")
+        from .browser import from_browser
+
         client = cls.__new__(cls)
         beside = {name: value for name, value in options.items() if value is not None}
         client._start(Options.resolve({**from_browser(mapping), **beside}))

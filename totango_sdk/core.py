@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from . import hooks, host
-from .assembly import make_spool, sender_maker
-from .delivery.worker import Worker
+from .assembly import make_worker
 from .errors import InvalidEvent, SpoolError, kinds_of
 from .events import Event, Joins
 from .hooks import HookFailed, LetterHook
@@ -23,7 +22,7 @@ from .locks import make_lock
 from .log import tell_once
 from .recall import Recall
 from .show import Readable, shown
-from .spool import DeadLetter, Item, Owner
+from .spool import DeadLetter, Item
 from .spool.values import is_held
 from .wire import claimed_keys, requests, user_attributes
 
@@ -56,7 +55,7 @@ def _never() -> bool:
     return False
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ready:
     """An event that is checked, and can be stored once.
 
@@ -107,12 +106,7 @@ class Core:
         self.options = options
         self.on_ready: Callable[[Ready], None] | None = None  # for tests: told of each event
         self._forget()
-        self.worker = Worker(
-            make_spool(options),
-            Owner(options.service_id, options.endpoint),
-            sender_maker(options, weakref.WeakMethod(self._gave_up)),
-            on_fork=_weakly(self),
-        )
+        self.worker = make_worker(options, weakref.WeakMethod(self._gave_up), _weakly(self))
         # A client that nobody holds any more ends its thread; at exit another hook does that.
         weakref.finalize(self, self.worker.ask_to_stop, _AFTER_COLLECTION_SECONDS).atexit = False
 

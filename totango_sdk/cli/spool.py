@@ -15,7 +15,8 @@ from ..errors import OptionsError
 from ..spool.paths import default_directory
 from ..spool.survey import Left, held, requeue, survey
 from ..spool.survey import purge as purge_letters
-from ..wire import decode, read, records
+from ..wire import decode, records
+from ..wire.read import read
 from .tell import check_timeout, confirm, duration, is_terminal, quiet, table, tell_json
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .. import host
+from .. import host, imports
 from ..clock import monotonic
 from ..errors import DeliveryError
-from . import process
 from .bells import Bell, Waiters
 from .guard import guarded, surely
 
@@ -172,7 +171,7 @@ class Drive:
             if self.stop_at is None:
                 self.bell.wait(self._wait_for(None, house_at))
             return None
-        with process.no_fork():  # in the middle of an import, a child would find half a module
+        with imports.no_fork():  # in the middle of an import, a child would find half a module
             import encodings.idna  # noqa: F401 - what looks a name up imports this
 
             try:

@@ -12,19 +12,16 @@ import os
 import sys
 import threading
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from .. import host
+from .. import host, imports
 from ..clock import monotonic
 from ..errors import SpoolError
 from ..locks import make_lock
 from ..log import forget_told, tell_once
-from ..spool.values import is_held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable
 
     from ..spool import Spool
 
@@ -60,11 +57,6 @@ _held_for_fork: list[Member] = []
 _closes_with: set[tuple[int, str]] = set()
 _hooked = False
 _is_ending = False
-# Held while the sender's thread imports. Never by two greenlets of one thread for long: nothing
-# that is done with it gives way to another one.
-_imports = make_lock()
-_IMPORT_SECONDS = 5.0
-_forks_wait = False
 _helpers: set[int] = set()
 
 
@@ -161,33 +153,6 @@ def close_with_a_child() -> None:
 # -- forks
 
 
-@contextmanager
-def no_fork() -> Iterator[None]:
-    """Let forks wait until this is done: in the middle of an import, they would leave half a
-    module to the child.
-    """
-    _have_forks_wait()
-    with _imports:
-        yield
-
-
-def _have_forks_wait() -> None:
-    """Wait for imports before all else that is done before a fork: logging locks itself there, and
-    what is being imported may need it. What was registered last comes first.
-    """
-    global _forks_wait
-    if not _forks_wait:
-        import logging  # noqa: F401
-
-        _forks_wait = True
-        os.register_at_fork(before=_wait_for_imports)
-
-
-def _wait_for_imports() -> None:
-    # Not for ever: the import may itself wait for one that the forking thread is in the middle of.
-    _imports.acquire(timeout=_IMPORT_SECONDS)
-
-
 def _before_fork() -> None:
     _members_lock.acquire()
     for member in _living():
@@ -199,8 +164,6 @@ def _after_in_parent() -> None:
     while _held_for_fork:
         _held_for_fork.pop().after_fork(in_child=False)
     _members_lock.release()
-    if is_held(_imports):  # else it was not to be had in time
-        _imports.release()
 
 
 def notice_fork() -> None:
@@ -223,50 +186,15 @@ def notice_fork() -> None:
 
 def after_in_child() -> None:
     """Make every member new. Also where the fork was made in C, and nobody was asked before it."""
-    global _members_lock, _imports, _is_ending
+    global _members_lock, _is_ending
     _members_lock = make_lock()
-    _imports = make_lock()
     _is_ending = False
     _helpers.clear()
     forget_told()
-    _mend_imports()
+    imports.after_in_child()
     _held_for_fork.clear()
     for member in _living():
         member.after_fork(in_child=True)
-
-
-def _mend_imports() -> None:
-    """Forget the modules that another thread was importing when the fork came: nobody finishes
-    them. Whoever needs one imports it anew.
-    """
-    locks: dict[str, Callable[[], object]]
-    locks = getattr(sys.modules["_frozen_importlib"], "_module_locks", {})
-    me = threading.get_ident()
-    for name, find in list(locks.items()):
-        if getattr(find(), "owner", None) not in (None, me):
-            locks.pop(name, None)
-    unfinished = [name for name, module in list(sys.modules.items()) if _is_unfinished(module)]
-    if unfinished:
-        mine = _imported_here()
-        for name in unfinished:
-            if name not in mine:
-                sys.modules.pop(name, None)
-                locks.pop(name, None)
-
-
-def _imported_here() -> set[str]:
-    """Return the modules that this very thread is in the middle of."""
-    found = set()
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name == "<module>":
-            found.add(str(frame.f_globals.get("__name__")))
-        frame = frame.f_back
-    return found
-
-
-def _is_unfinished(module: object) -> bool:
-    return getattr(getattr(module, "__spec__", None), "_initializing", False) is True
 
 
 # -- threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..wire import read
+from ..wire.read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

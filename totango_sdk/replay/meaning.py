@@ -12,7 +12,7 @@ from ..errors import InvalidEvent
 from ..events import Joins
 from ..show import shown
 from ..tables import MapSource, NoZone, Unfit, at_path, read_time, usual_time, written, zone
-from ..wire import names_service
+from ..wire.read import names_service
 from .layout import Layout, check_usable
 from .shapes import Shapes
 from .values import Fault, Meant, Rejected, Rules, Skipped, Verdict

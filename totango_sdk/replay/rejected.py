@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpoolFull
-from ..wire import redact
+from ..wire.redact import redact
 
 if TYPE_CHECKING:
     from ..tables import Broken, Source

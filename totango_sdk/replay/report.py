@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..tables import iso
-from ..wire import redact
 from ..wire.apart import activity_of, where_and_who
+from ..wire.redact import redact
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -13,7 +13,8 @@ from ..identity import Account, Product, User
 from ..identity.values import format_value
 from ..show import shown
 from ..tables import Unfit, iso, meaning_of, read_time
-from ..wire import as_sent, decode, names_service, parameter_name, read
+from ..wire import decode
+from ..wire.read import as_sent, names_service, parameter_name, read
 from .parts import Memory, flat
 from .values import Fault, Meant, Rejected, Skipped, Verdict
 

@@ -11,8 +11,9 @@ from urllib.parse import unquote_plus
 
 from ..identity import id_problems
 from ..tables import meaning_of
-from ..wire import LEFTOVERS, quote
+from ..wire import quote
 from ..wire.apart import USER
+from ..wire.read import LEFTOVERS
 from .parts import Memory
 from .shapes import BESIDE, log_time, query_of
 from .values import Fault

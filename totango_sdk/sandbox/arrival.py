@@ -8,7 +8,8 @@ import attrs
 
 from ..identity import rules
 from ..show import shown
-from ..wire import Reading, read, redact
+from ..wire.read import Reading, read
+from ..wire.redact import redact
 from .forms import FORM, other_form, parameters
 from .wording import for_others
 

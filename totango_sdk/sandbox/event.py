@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..show import shown
-from ..wire import Sorted, read
+from ..wire.read import Sorted, read
 from . import copies, sql
 from .forms import meant_parameters, parameters
 from .mend import mend
@@ -13,7 +13,7 @@ from .mend import mend
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..wire import Reading
+    from ..wire.read import Reading
     from .views import Views
 
 # Earlier requests of the account that are looked through for what was said before.

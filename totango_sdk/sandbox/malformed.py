@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..wire import redact
+from ..wire.redact import redact
 from .copies import cut_head, headers_of
 
 _LINE = re.compile(r"([A-Za-z]{1,20}) +(.*?)(?: +(?:HTTP/[0-9.]+))?", re.DOTALL)

@@ -17,7 +17,9 @@ from ..identity import (
     text_problems,
 )
 from ..show import shown
-from ..wire import LEFTOVERS, encode, meant_name, parameter_name, quote, read
+from ..wire import encode, quote
+from ..wire.meant import meant_name
+from ..wire.read import LEFTOVERS, parameter_name, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

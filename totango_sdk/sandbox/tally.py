@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..errors import Problem
-    from ..wire import Reading
+    from ..wire.read import Reading
     from .arrival import Arrival
 
 _MOST_PROBLEMS = 100

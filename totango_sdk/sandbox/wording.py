@@ -9,7 +9,7 @@ import attrs
 from ..errors import InvalidID
 from ..identity import rules, salesforce_id
 from ..show import shown
-from ..wire import parameter_name
+from ..wire.read import parameter_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

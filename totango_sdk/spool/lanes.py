@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MOST_SPARE = 1000
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Entry:
     """One event that waits or is out."""
 
@@ -42,7 +42,7 @@ class Entry:
         return Leased(self.id, body, self.about, self.updates, self.attempts, accepted_at)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Record:
     """One record with its updates that are not done, the oldest first."""
 

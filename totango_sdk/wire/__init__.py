@@ -1,22 +1,10 @@
 """On the wire: an event as the parameters that Totango reads, and back.
 
-The only place that knows how Totango spells things.
+The only place that knows how Totango spells things. Here is what sends; whoever understands requests
+imports `read`, `meant` and `redact` from their own modules, so that a host does not load them.
 """
 
-from .meant import meant_name
-from .read import (
-    LEFTOVERS,
-    Reading,
-    Sorted,
-    as_sent,
-    claimed_keys,
-    decode,
-    names_service,
-    parameter_name,
-    read,
-    records,
-)
-from .redact import redact
+from .about import claimed_keys, decode, records
 from .write import (
     Beginning,
     Due,
@@ -34,26 +22,17 @@ from .write import (
 )
 
 __all__ = [
-    "LEFTOVERS",
     "Beginning",
     "Due",
-    "Reading",
     "Request",
-    "Sorted",
     "activity_pairs",
-    "as_sent",
     "beginning",
     "beginning_of_ids",
     "claimed_keys",
     "decode",
     "encode",
-    "meant_name",
-    "names_service",
-    "parameter_name",
     "quote",
-    "read",
     "records",
-    "redact",
     "requests",
     "token_suffix",
     "user_attributes",
