@@ -21,10 +21,25 @@ def test_all_is_exactly_the_public_names_in_order() -> None:
     public = {
         name
         for name, value in vars(totango_sdk).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name not in ("TYPE_CHECKING", "late")
     }
-    assert set(totango_sdk.__all__) == public | {"__version__"}
+    late = {"Answer", "AsyncTotango", "DeadLetter", "MemorySpool", "Spool", "Stats", "Transport"}
+    assert set(totango_sdk.__all__) == public | late | {"__version__"}
     assert list(totango_sdk.__all__) == sorted(totango_sdk.__all__)
+
+
+def test_all_public_names_are_there_also_those_that_are_loaded_with_their_first_use() -> None:
+    code = (
+        "from totango_sdk import *; import totango_sdk;"
+        "assert all(globals()[name] is getattr(totango_sdk, name) for name in totango_sdk.__all__);"
+        "assert set(totango_sdk.__all__) <= set(dir(totango_sdk))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_is_not_there_is_told_by_python_and_by_mypy() -> None:
+    with pytest.raises(AttributeError, match="module 'totango_sdk' has no attribute 'Nothing'"):
+        totango_sdk.Nothing  # type: ignore[attr-defined]
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -44,7 +44,7 @@ else:
     __getattr__ = late(__name__, _LATE)
 
     def __dir__() -> list[str]:
-        return [*globals(), *_LATE]
+        return [*__all__, "__doc__", "__file__", "__path__"]
 
 
 __all__ = [

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ..imports import late
 from .base import Spool
+from .lanes import Lanes
 from .letters import DeadLetter
 from .memory import MemorySpool
 from .values import Counts, Item, Leased, Outcome, Owner, SpoolClosed
@@ -18,6 +19,7 @@ __all__ = [
     "DeadLetter",
     "DiskSpool",
     "Item",
+    "Lanes",
     "Leased",
     "MemorySpool",
     "Outcome",
