@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from typing import TYPE_CHECKING
@@ -34,6 +35,19 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     forget_told()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was(alone: None) -> Iterator[None]:
+    """A test that leaves less to be logged than there was makes others fail, in another order."""
+    before = _logging()
+    yield
+    assert _logging() == before
+
+
+def _logging() -> tuple[object, ...]:
+    ours = logging.getLogger("totango_sdk")
+    return logging.root.level, logging.root.manager.disable, ours.level, ours.disabled, ours.propagate
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import djangos  # noqa: F401  # sets Django up
@@ -37,8 +38,10 @@ def celery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     before = {name: list(getattr(signals, name).receivers) for name in names}
     app = Celery("clients", broker="memory://", set_as_current=False)
     app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False)
+    level = logging.root.level
     yield app
     app.close()
+    logging.root.setLevel(level)  # the worker of a test sets it
     for name, receivers in before.items():
         getattr(signals, name).receivers[:] = receivers
         getattr(signals, name).sender_receivers_cache.clear()
