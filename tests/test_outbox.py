@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sql
 from postgres import have_pgbouncer, have_postgres, pgbouncer, postgres
-from servers import PATIENCE, Collector, wait_for
+from servers import PATIENCE, Collector, response, wait_for
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -23,6 +25,7 @@ from totango_sdk.integrations.sqlalchemy import Outbox, metadata
 from totango_sdk.testing.plugin import TotangoEvents, totango_events
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -214,6 +217,75 @@ def test_a_leader_that_ends_is_followed_at_once(engine: sql.Engine, outbox: Outb
     third = outbox.relay_on(engine)
     assert third.batch() == 0
     third.core.worker.close(0)
+
+
+def updates(outbox: Outbox, engine: sql.Engine, *values: int) -> None:
+    with Session(engine) as session, session.begin():
+        for value in values:
+            outbox(session).set_account_attributes(Account("A", attributes={"at": value}))
+
+
+@pytest.mark.parametrize("leader", ["wakes", "hangs"])
+def test_what_a_silent_leader_has_taken_goes_before_what_its_follower_takes(
+    leader: str, engine: sql.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, answers = [1000.0], threading.Event()
+    monkeypatch.setattr(relays, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def held(connection: socket.socket, _: threading.Event) -> None:
+        answers.wait(PATIENCE)
+        connection.sendall(response(200))
+
+    with closing(Collector(lambda _: held)) as collector:
+        outbox = Outbox(Totango("SP-1-1", endpoint=collector.endpoint, spool=tmp_path / "spool", timeout=PATIENCE))
+        first, second = outbox.relay_on(engine), outbox.relay_on(engine)
+        updates(outbox, engine, 1, 2)
+        assert first.batch() == 2
+        updates(outbox, engine, 3)
+        assert second.batch() is None
+        now[0] += 15.1
+        assert second.batch() is None  # it could lead by now, and waits
+        now[0] += 29
+        assert second.batch() is None
+        if leader == "hangs":
+            now[0] += 1.1
+            assert second.batch() == 1
+            answers.set()
+        else:
+            answers.set()
+            assert first.core.flush(PATIENCE)
+            assert (first.batch(), second.batch()) == (1, None)
+        assert second.core.flush(PATIENCE)
+        assert first.core.flush(PATIENCE)
+        told = [request.names["sdr_o.at"] for request in collector.requests]
+        if leader == "wakes":
+            assert told == ["1", "2", "3"]
+        else:
+            assert sorted(told) == ["1", "2", "3"]
+        for each in (first, second):
+            each.core.worker.close(0)
+
+
+def test_what_a_leader_left_that_is_gone_goes_before_what_its_follower_takes(
+    engine: sql.Engine, tmp_path: Path
+) -> None:
+    """Its spool is nobody's any more: the follower, with a spool of its own by then, takes it over first."""
+    healthy = threading.Event()
+    with closing(Collector(lambda _: 200 if healthy.is_set() else 503)) as collector:
+        outbox = Outbox(Totango("SP-1-1", endpoint=collector.endpoint, spool=tmp_path / "spool"))
+        first, second = outbox.relay_on(engine), outbox.relay_on(engine)
+        updates(outbox, engine, 1, 2)
+        assert (first.batch(), second.batch()) == (2, None)
+        second.core.worker.start()
+        first.stop()
+        assert first.run() == 0
+        updates(outbox, engine, 3)
+        healthy.set()
+        assert second.batch() == 1
+        assert second.core.flush(PATIENCE)
+        told = [request.names["sdr_o.at"] for request in collector.requests]
+        assert list(dict.fromkeys(told)) == ["1", "2", "3"]
+        second.core.worker.close(0)
 
 
 def test_a_relay_goes_on_when_the_database_is_back(

@@ -17,7 +17,7 @@ from ..aio import AsyncTotango
 from ..client import Totango, adopt
 from . import missing
 from .outbox import VERSION, dumps
-from .relay import Relay, core_for
+from .relay import Relay, core_for, database_name
 
 try:
     import sqlalchemy as sql
@@ -148,6 +148,7 @@ class _Tables:
 
     def __init__(self, engine: sql.Engine) -> None:
         self._engine = engine
+        self.name = database_name(engine.url.database, engine.url.host, engine.url.port)
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[..., Any]]:

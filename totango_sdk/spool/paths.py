@@ -28,6 +28,7 @@ _ADVICE = {
 # What a spool's directory may hold: anything else, and it is somebody's directory for something
 # else.
 SUFFIXES = ("lock", "journal", "db")
+NO_SPOOLS = "relay-"  # how the name of a lock begins that is no spool's
 
 
 class _Held:

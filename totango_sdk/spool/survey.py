@@ -10,7 +10,7 @@ from ..errors import SpoolError, SpoolLocked
 from .disk import QUOTA_BYTES
 from .files import Files
 from .letters import DeadLetter
-from .paths import check_directory
+from .paths import NO_SPOOLS, check_directory
 from .records import PAGE_BYTES, Record, read_header, recover
 from .store import Store
 from .values import Owner, written
@@ -51,7 +51,11 @@ def survey(directory: str) -> list[Left]:
     except FileNotFoundError:
         return []
     stems = sorted(
-        {name.split(".")[0] for name in names if name.endswith((".lock", ".journal", ".db"))}
+        {
+            name.split(".")[0]
+            for name in names
+            if name.endswith((".lock", ".journal", ".db")) and not name.startswith(NO_SPOOLS)
+        }
     )
     return [_look(directory, stem) for stem in stems]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from ...options import Options
-from ..relay import Relay, core_for
+from ..relay import Relay, core_for, database_name
 from .config import Config
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class _Tables:
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
+        at = connections[alias].settings_dict
+        self.name = database_name(at["NAME"], at["HOST"], at["PORT"])
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[..., Any]]:
