@@ -692,3 +692,18 @@ def test_only_the_wire_knows_how_totango_spells_things() -> None:
     for folder in ("sandbox", "cli"):
         for file in (root / folder).rglob("*.py"):
             assert "sdr_" not in file.read_text(encoding="utf-8"), file
+
+
+def test_what_the_log_shows_of_many_requests_is_kept_once() -> None:
+    """The latest ten thousand stand in memory, and say the same of the same account."""
+    pairs = [
+        ("sdr_s", "SP-1-1"),
+        ("sdr_o", "A" * 300),
+        ("sdr_u", "marlo@x.com"),
+        ("sdr_a", "Paid"),
+        ("sdr_m", "Billing"),
+    ]
+    first, second = (
+        understand(time=at, method="POST", query=b"", body=encode(pairs), user_agent="").row(1) for at in (1.0, 2.0)
+    )
+    assert all(one is two for one, two in zip(first[2:], second[2:], strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, Literal, get_args
 
 import attrs
@@ -97,7 +98,7 @@ class Arrival:
         """Return it as the log shows it: short, because there are many."""
         read = self.reading
         texts = [
-            text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            None if text is None else _shown_once(text)
             for text in (
                 *(read.account_id, read.product_id, read.user_id, read.activity, read.module),
                 read.service_id,
@@ -113,6 +114,11 @@ class Arrival:
             self.fault,
             texts[5],
         )  # type: ignore[return-value]
+
+
+def _shown_once(text: str) -> str:
+    """Return a text as the log shows it. Most are there thousands of times, and kept once."""
+    return intern(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def understand(
