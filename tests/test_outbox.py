@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from totango_sdk import Account, AsyncTotango, OptionsError, Product, Totango, User
+from totango_sdk import Account, AsyncTotango, OptionsError, Product, SpoolError, Totango, User
 from totango_sdk.integrations import relay as relays
 from totango_sdk.integrations.outbox import dumps, loads
 from totango_sdk.integrations.sqlalchemy import Outbox, metadata
@@ -286,6 +286,28 @@ def test_what_a_leader_left_that_is_gone_goes_before_what_its_follower_takes(
         told = [request.names["sdr_o.at"] for request in collector.requests]
         assert list(dict.fromkeys(told)) == ["1", "2", "3"]
         second.core.worker.close(0)
+
+
+def test_rows_stay_while_the_relays_spool_cannot_be_used(
+    engine: sql.Engine, tmp_path: Path, collector: Collector
+) -> None:
+    """In memory they would end with the process, and they are safe where they are."""
+    spool = tmp_path / "spool"
+    spool.write_text("no directory")
+    outbox = Outbox(Totango("SP-1-1", endpoint=collector.endpoint, spool=spool))
+    relay = outbox.relay_on(engine)
+    updates(outbox, engine, 1)
+    for _ in range(2):
+        with pytest.raises(
+            SpoolError, match=r"rows stay in totango_outbox, .* is not a directory: choose another spool="
+        ):
+            relay.batch()
+    assert len(rows(engine)) == 1
+    spool.unlink()
+    assert relay.batch() == 1
+    assert relay.core.flush(PATIENCE)
+    assert [request.names["sdr_o.at"] for request in collector.requests] == ["1"]
+    relay.core.worker.close(0)
 
 
 def test_a_relay_goes_on_when_the_database_is_back(

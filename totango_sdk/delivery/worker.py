@@ -162,7 +162,7 @@ class Worker:
                 f"events are kept in memory only, and end with this process, until this is mended: {told}",
                 level="error",
             )
-            self.spool = self._drive.spool = FallbackSpool(self._preferred, self._owner)
+            self.spool = self._drive.spool = FallbackSpool(self._preferred, self._owner, told)
         self._is_open = True
 
     def only_store(self) -> None:

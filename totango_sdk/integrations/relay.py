@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import attrs
 
 from ..core import Core
-from ..errors import OptionsError
+from ..errors import OptionsError, SpoolError
 from ..log import tell_once
 from ..show import shown
 from ..spool.paths import default_directory
@@ -143,9 +143,9 @@ class Relay:
     def _has_turn(self) -> bool:
         """See to it that what other relays took before, on this directory, goes first."""
         self._end_turn()
+        self._check_spool()
         if self._turn.is_ours:
             return True
-        self.core.worker.start()
         if self._turn.take():
             self._waits_since = None
         elif not self._has_waited():
@@ -154,6 +154,20 @@ class Relay:
             self.core.worker.take_over(_LOOK_SECONDS)  # of one that was killed
             self._follows = False
         return True
+
+    def _check_spool(self) -> None:
+        """Leave the rows where they are safe for as long as the spool would keep them in memory.
+
+        Raises `SpoolError`.
+        """
+        worker = self.core.worker
+        worker.start()
+        if not worker.spool.durable:
+            worker.take_over(_LOOK_SECONDS)  # it is tried again
+        if not worker.spool.durable:
+            why = getattr(worker.spool, "why", "it keeps nothing on a disk")
+            msg = f"rows stay in totango_outbox, since the relay's spool cannot be used: {why}"
+            raise SpoolError(msg)
 
     def _end_turn(self) -> None:
         """Let go of the turn once all is delivered."""

@@ -24,9 +24,10 @@ class FallbackSpool(Spool):
     housekeeping. What is in memory then goes before what comes after.
     """
 
-    def __init__(self, wanted: Spool, owner: Owner) -> None:
+    def __init__(self, wanted: Spool, owner: Owner, why: str = "") -> None:
         self._wanted = wanted
         self._owner = owner
+        self.why = why  # the wanted one cannot be used
         self._memory = MemorySpool(first_id=_FIRST_ID)
         self._is_open = False  # the wanted one
 
@@ -59,6 +60,7 @@ class FallbackSpool(Spool):
             self._wanted.open(self._owner)
         except host.FAILURES as error:
             host.swallow(error)
+            self.why = str(error)
             return False
         self._is_open = True
         return True
