@@ -113,6 +113,20 @@ def test_the_command_tells_and_hands_over() -> None:
 
 
 @COMMITS
+def test_the_command_says_why_rows_stay(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("no directory")
+    totango.track("x", account="A", user="U")
+    settings = {"SERVICE_ID": "SP-1234-01", "OUTBOX": True, "SPOOL": str(tmp_path / "spool")}
+    with override_settings(TOTANGO=settings):
+        with pytest.raises(CommandError, match="rows stay in totango_outbox, .* is not a directory") as raised:
+            call_command("totango_relay", "--once")
+        assert raised.value.returncode == 2
+        told = StringIO()
+        call_command("totango_relay", "--status", stdout=told)
+        assert told.getvalue().startswith("SP-1234-01: 1 waiting")
+
+
+@COMMITS
 def test_both_kinds_have_one_table() -> None:
     with connection.cursor() as cursor:
         for table in metadata.sorted_tables:

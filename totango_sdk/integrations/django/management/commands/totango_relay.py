@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from .....errors import OptionsError
+from .....errors import OptionsError, SpoolError
 from ...handover import make
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ class Command(BaseCommand):
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: relay.stop())
-        self._tell(relay, relay.run(once=once), as_json=json)
+        try:
+            total = relay.run(once=once)
+        except SpoolError as wrong:
+            raise CommandError(str(wrong), returncode=2) from None
+        self._tell(relay, total, as_json=json)
 
     def _tell(self, relay: Relay, total: int, *, as_json: bool) -> None:
         stats = relay.core.stats()
