@@ -10,6 +10,11 @@ from browsers import chromium, page
 from hypothesis import HealthCheck, settings
 from servers import Collector
 
+# What a client loads with its first use, in a thread that coverage does not see.
+import totango_sdk.aio
+import totango_sdk.browser
+import totango_sdk.core
+import totango_sdk.spool.disk  # noqa: F401
 from totango_sdk import host
 from totango_sdk.log import forget_told
 
