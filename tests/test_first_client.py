@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 
 START = """
-import importlib.abc, os, random, signal, sys, threading, time, warnings
+import os, random, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 from totango_sdk import Totango
 from deadlines import Deadline, arm
@@ -67,15 +67,9 @@ for number in range(60):
 """
 
 FORKED = """
-reached = threading.Event()
+from slow_import import slow_down
 
-class Slow(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r} and threading.current_thread() is not threading.main_thread():
-            reached.set()
-            time.sleep(0.2)
-
-sys.meta_path.insert(0, Slow())
+reached = slow_down({module!r})
 made = []
 maker = threading.Thread(target=lambda: made.append(make()))
 maker.start()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 
 START = """
-import _imp, atexit, ctypes, importlib.abc, os, random, signal, sys, threading, time, warnings
+import _imp, atexit, ctypes, os, random, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore")
 from totango_sdk import Totango
 from unannounced import fork_in_c
@@ -42,15 +42,9 @@ def deliver_the_rest(spool: Path, endpoint: str) -> None:
 # -- forks
 
 IN_THE_MIDDLE = """
-reached = threading.Event()
+from slow_import import slow_down
 
-class Slow(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r} and threading.current_thread() is not threading.main_thread():
-            reached.set()
-            time.sleep(0.2)
-
-sys.meta_path.insert(0, Slow())
+reached = slow_down({module!r})
 client.track("parent")
 assert reached.wait(30)
 pid = os.fork() if {kind!r} == "announced" else fork_in_c()

@@ -8,7 +8,6 @@ from .delivery.gate import Gate, hold_for
 from .delivery.sender import Sender
 from .delivery.transports import Settings, make_transport
 from .delivery.worker import Worker
-from .imports import preload
 from .spool import MemorySpool, Owner
 from .version import __version__
 from .wire import token_suffix
@@ -47,8 +46,7 @@ def _make_spool(options: Options) -> Spool:
         or isinstance(options.spool, str)
         or hasattr(options.spool, "__fspath__")
     ):
-        preload(f"{__package__}.spool.disk")
-        from .spool.disk import DiskSpool
+        from .spool import DiskSpool
         from .spool.paths import default_directory
 
         return DiskSpool(options.spool or default_directory(), durability=options.durability)
