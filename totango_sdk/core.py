@@ -18,12 +18,11 @@ from .events import Event, Joins
 from .hooks import HookFailed, LetterHook
 from .items import MOST_BODY_BYTES, item, items_or_letter, too_large
 from .known import KnownCalls, key_of
-from .locks import make_lock
+from .locks import is_held, make_lock
 from .log import tell_once
 from .recall import Recall
 from .show import Readable, shown
 from .spool import DeadLetter, Item
-from .spool.values import is_held
 from .wire import claimed_keys, requests, user_attributes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import host
-from .locks import make_lock
+from .locks import is_held, make_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -115,7 +115,7 @@ def _wait_for_imports() -> None:
 
 
 def _wait_no_more() -> None:
-    if _lock._is_owned():  # else it was not to be had in time
+    if is_held(_lock):  # else it was not to be had in time
         _lock.release()
 
 

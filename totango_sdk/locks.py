@@ -34,3 +34,11 @@ def make_lock() -> Any:
     """Return what `threading.RLock` makes now, which may be gevent's, safe from signals."""
     lock = threading.RLock()
     return _Lock() if sys.version_info >= (3, 14) and type(lock) is _Native else lock
+
+
+def is_held(lock: Any) -> bool:
+    """Whether this very thread holds an `RLock`: then it was interrupted, by a signal handler or a
+    `__del__`.
+    """
+    held: bool = lock._is_owned()
+    return held

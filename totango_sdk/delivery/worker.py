@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from .. import host
 from ..clock import monotonic
 from ..errors import SpoolError
-from ..locks import make_lock
+from ..locks import is_held, make_lock
 from ..log import tell_once
 from ..show import shown
 from ..spool import SpoolClosed
 from ..spool.fallback import FallbackSpool
-from ..spool.values import is_held
 from . import process
 from .bells import LOOK_SECONDS, Life
 from .drive import LONGEST_REST_SECONDS, Drive

@@ -7,12 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolFull
-from ..locks import make_lock
+from ..locks import is_held, make_lock
 from ..log import tell_once
 from .base import Spool
 from .lanes import Lanes
 from .letters import DeadLetter
-from .values import Counts, Item, Leased, Outcome, Owner, is_held
+from .values import Counts, Item, Leased, Outcome, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

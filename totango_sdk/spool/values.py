@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import SpoolError
 
@@ -13,14 +13,6 @@ _RECORDS = "\x01"
 
 class SpoolClosed(SpoolError):
     """The spool is not open in this process (any more)."""
-
-
-def is_held(lock: Any) -> bool:
-    """Whether this very thread holds an `RLock`: then it was interrupted, by a signal handler or a
-    `__del__`.
-    """
-    held: bool = lock._is_owned()
-    return held
 
 
 class Owner(NamedTuple):
