@@ -86,6 +86,39 @@ assert made[0].flush(30)
 made[0].close()
 """
 
+LOADED = """
+class Noted:
+    found = []
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread() and is_import_of_ours(sys._getframe(2)):
+            self.found.append(name)
+
+def is_import_of_ours(frame):
+    if frame.f_code.co_name == "find_spec":  # who asks whether there is such a module imports nothing
+        return False
+    while frame is not None and "totango_sdk" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame is not None
+
+sys.meta_path.insert(0, Noted())
+{use}
+assert not Noted.found, Noted.found
+"""
+
+USES = {
+    "options": "make().close()",
+    "environment": "os.environ['TOTANGO_SERVICE_ID'] = 'SP-1-1'; Totango.from_env(spool='memory', transport='curl').close()",
+    "page": "Totango.from_options({'service_id': 'SP-1-1', 'account': {'id': 'A'}}, spool=spool).close()",
+    "proxy": "Totango('SP-1-1', proxy='http://127.0.0.1:9', spool=spool).close()",
+    "wrong": "try: Totango('SP-1-1', acount='A')\nexcept Exception: pass",
+    "wrong endpoint": "try: Totango('SP-1-1', endpoint='http://10.0.0.1/')\nexcept Exception: pass",
+    "calls": (
+        "client = make(); client.track('x'); client.identify(account={'id': 'B', 'name': 'B'}); client.track('', '');"
+        "client.set_account_attributes({'a': 1.5, 'Create Date': 'x'}); client.flush(5); client.stats(); client.close()"
+    ),
+    "letters": "client = make(); client.track('x', 'y', account='a@b'); list(client.dead_letters()); client.close()",
+}
+
 
 def run(code: str, spool: Path, endpoint: str) -> None:
     command = [sys.executable, "-c", START + code, str(spool), endpoint]
@@ -97,6 +130,13 @@ def test_a_deadline_in_the_making_of_the_first_client_leaves_nothing_half_loaded
     collector: Collector, tmp_path: Path
 ) -> None:
     run(STRUCK, tmp_path / "spool", collector.endpoint)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_a_client_needs_is_loaded_where_no_deadline_strikes(
+    use: str, collector: Collector, tmp_path: Path
+) -> None:
+    run(LOADED.format(use=USES[use]), tmp_path / "spool", collector.endpoint)
 
 
 @pytest.mark.parametrize("module", ["totango_sdk.assembly", "totango_sdk.delivery.worker", "totango_sdk.spool.disk"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import OptionsError
 from .identity import Account, exact_str
 from .identity.shape import ACCOUNT, PRODUCT, USER, is_empty
+from .imports import preload
 from .log import tell_once
 from .options import NAMES
 from .show import shown
@@ -78,6 +79,7 @@ def _user(user: Any, name: Any) -> Any:
 def _tell_unknown(names: list[Any]) -> None:
     if not names:
         return
+    preload("difflib")
     from difflib import get_close_matches
 
     told = []

@@ -6,8 +6,13 @@ Everybody who has to know asks here: the options, the transports, the sandbox.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from .errors import OptionsError
+from .imports import preload
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 US = "https://sdr.totango.com/pixel.gif/"
 _EU = "https://sdr-eu1.totango.com/pixel.gif/"
@@ -23,6 +28,7 @@ def is_this_machine(host: str) -> bool:
 
     Takes a host as in an address, also with the brackets of IPv6, but without a port.
     """
+    preload("ipaddress")
     from ipaddress import IPv4Network, ip_address
 
     name = host.removeprefix("[").removesuffix("]").lower()
@@ -40,12 +46,18 @@ def is_totangos(host: str) -> bool:
     return f".{host.rstrip('.').lower()}".endswith(".totango.com")
 
 
-def with_path(endpoint: str) -> str:
-    """Return an endpoint that names only a host with the path that Totango's has."""
+def _apart(address: str) -> SplitResult:
+    """Return the parts of an address. Raises `ValueError`."""
+    preload("urllib.parse")  # a deadline within it would be another error on the way out
     from urllib.parse import urlsplit
 
+    return urlsplit(address)
+
+
+def with_path(endpoint: str) -> str:
+    """Return an endpoint that names only a host with the path that Totango's has."""
     try:
-        path = urlsplit(endpoint).path
+        path = _apart(endpoint).path
     except ValueError:
         return endpoint  # the check says what is wrong with it
 
@@ -56,12 +68,10 @@ def with_path(endpoint: str) -> str:
 
 def check_endpoint(value: object, *, allow_http: bool) -> None:
     """Refuse an endpoint to which events must not go. Raises `OptionsError`."""
-    from urllib.parse import urlsplit
-
     if not isinstance(value, str):
         raise OptionsError.of("endpoint", value, "it is an address", _EXAMPLE)
     try:
-        parts = urlsplit(value)
+        parts = _apart(value)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise OptionsError.of("endpoint", value, str(error), _EXAMPLE) from None
@@ -101,10 +111,8 @@ def _check_plain_http(value: str, host: str, *, allow_http: bool) -> None:
 
 def check_proxy(name: str, value: object) -> None:
     """Refuse what is no address of an HTTP proxy. Raises `OptionsError`."""
-    from urllib.parse import urlsplit
-
     try:
-        parts = urlsplit(value) if isinstance(value, str) else None
+        parts = _apart(value) if isinstance(value, str) else None
         is_right = (
             parts is not None
             and parts.scheme in ("http", "https")

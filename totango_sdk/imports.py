@@ -13,6 +13,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # that is done with it gives way to another one.
 _lock = make_lock()
 _IMPORT_SECONDS = 5.0
+_PATIENT_LOOKS, _LOOK_SECONDS = 50, 0.0005
 _forks_wait = False
 _mended_in: int | None = None  # the process
 
@@ -74,14 +76,25 @@ def _can_be_struck() -> bool:
     """Whether this is the main thread, and another one can do it instead.
 
     Not in uWSGI, where it may never run, nor with gevent, where it is a greenlet of this very thread;
-    nor where the import system is in the middle of something: a `__del__` of the host's, called from
-    there, would wait for itself.
+    nor where this thread is in the middle of the import system: a `__del__` of the host's, called
+    from there, would wait for itself.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return False
     if not {"gevent", "uwsgi"}.isdisjoint(sys.modules):
         return False
-    return not (sys.is_finalizing() or _imp.lock_held())
+    return not (sys.is_finalizing() or _is_import_system_held())
+
+
+def _is_import_system_held() -> bool:
+    """Whether its lock stays held. Nobody tells by whom: another thread needs it for microseconds
+    only, and this one would for ever.
+    """
+    for _ in range(_PATIENT_LOOKS):
+        if not _imp.lock_held():
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 # -- forks

@@ -26,6 +26,7 @@ from .identity import (
     service_id_problem,
 )
 from .identity.texts import canonical_id
+from .imports import preload
 from .log import tell_once
 from .show import Readable, shown
 
@@ -193,6 +194,7 @@ def _transport(_: object, field: attrs.Attribute[Any], value: object) -> None:
 
 def has_pycurl() -> bool:
     """Whether the extra `fast` is installed."""
+    preload("importlib.util")
     from importlib.util import find_spec
 
     return find_spec("pycurl") is not None
@@ -292,6 +294,7 @@ NAMES = frozenset(field.name for field in attrs.fields(Options))
 
 
 def _unknown(name: object) -> str:
+    preload("difflib")
     from difflib import get_close_matches
 
     near = get_close_matches(str(name), NAMES, n=1)
