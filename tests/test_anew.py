@@ -32,12 +32,12 @@ def swap(directory: Path) -> None:
     directory.mkdir(0o700)
 
 
-def remove_journal(directory: Path) -> None:
-    only(directory, "journal").unlink()
+def remove_log(directory: Path) -> None:
+    only(directory, "log").unlink()
 
 
-def replace_journal(directory: Path) -> None:
-    path = only(directory, "journal")
+def replace_log(directory: Path) -> None:
+    path = only(directory, "log")
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
@@ -47,17 +47,17 @@ def remove_lock(directory: Path) -> None:
     only(directory, "lock").unlink()
 
 
-def remove_database(directory: Path) -> None:
-    for path in directory.glob("*.db*"):
+def remove_sealed(directory: Path) -> None:
+    for path in sorted(directory.glob("*.log"))[:-1]:
         path.unlink()
 
 
-TAKEN_AWAY = [remove_all, swap, remove_journal, replace_journal, remove_lock]
+TAKEN_AWAY = [remove_all, swap, remove_log, replace_log, remove_lock]
 
 
 def cut(size: int) -> Callable[[Path], None]:
     def shorten(directory: Path) -> None:
-        os.truncate(only(directory, "journal"), size)
+        os.truncate(only(directory, "log"), size)
 
     return shorten
 
@@ -75,7 +75,7 @@ def test_what_was_taken_away_is_told_and_made_anew_with_all_that_was_in_it(
         assert "removed or replaced" in caplog.text
         check_counts(spool)
         put_in += fill(spool, 20, name="more ")
-        assert len(list(directory.glob("*.journal"))) == 1
+        assert len(list(directory.glob("*.lock"))) == 1
         deliver(spool, out)
         assert sorted(bodies(out) + bodies(drain(spool))) == sorted(put_in)
         check_counts(spool)
@@ -101,8 +101,8 @@ def test_what_is_accepted_afterwards_outlasts_a_kill(tmp_path: Path, do: Callabl
     assert {f"more {number} ".encode().ljust(300, b".") for number in range(20)} <= set(found)
 
 
-@pytest.mark.parametrize("do", [remove_all, remove_database], ids=lambda do: do.__name__)
-def test_what_was_in_the_database_comes_along(tmp_path: Path, do: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("do", [remove_all, remove_sealed], ids=lambda do: do.__name__)
+def test_what_waits_in_sealed_segments_comes_along(tmp_path: Path, do: Callable[[Path], None]) -> None:
     directory = tmp_path / "spool"
     with closing(directory, segment_bytes=SMALL) as spool:
         put_in = fill(spool, 200)
@@ -120,7 +120,7 @@ def test_what_was_in_the_database_comes_along(tmp_path: Path, do: Callable[[Path
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096, 5000, 20_000])
-def test_a_journal_that_is_cut_short_ends_no_process_at_the_next_call(
+def test_a_segment_that_is_cut_short_ends_no_process_at_the_next_call(
     tmp_path: Path, size: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "spool"
@@ -141,8 +141,8 @@ def test_what_is_cut_off_and_not_in_memory_is_counted_as_dead(tmp_path: Path, si
     directory = tmp_path / "spool"
     with closing(directory) as spool:
         put_in = fill(spool, 30)
-        spool._state.kept.clear()
         out = spool.lease(2, NOW)
+        spool._outlet._ahead.clear()
         cut(size)(directory)
         deliver(spool, out)
         spool.maintain(adopt=False)

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
-import struct
 import subprocess
 import sys
 import threading
@@ -43,13 +41,11 @@ from spools import (
     update,
 )
 
-from totango_sdk.errors import SpoolCorrupt, SpoolError, SpoolFull
-from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, spill, state
-from totango_sdk.spool import store as store_module
-from totango_sdk.spool.journal import SEGMENT_BYTES, Journal
-from totango_sdk.spool.records import recover
-from totango_sdk.spool.sqlite import Database
-from totango_sdk.spool.store import Store
+from totango_sdk.errors import SpoolError, SpoolFull
+from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, room, state
+from totango_sdk.spool.log import Log
+from totango_sdk.spool.records import PAGE_BYTES, Head, survey_of
+from totango_sdk.spool.segment import SEGMENT_BYTES, Segment
 
 SMALL = 8192
 
@@ -62,50 +58,46 @@ def refusal(reason: str, size: int = 0) -> Item:
 # -- ordinary times
 
 
-def test_in_normal_running_there_is_no_database_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    spool = opened(tmp_path)
-    for _ in range(3):
-        fill(spool, 50)
+def test_in_normal_running_there_are_two_segments_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=SMALL)
+    for _ in range(30):
+        fill(spool, 10)
         drain(spool)
-        assert names(tmp_path, ".db") == []
+        assert len(names(tmp_path, ".log")) <= 2
     spool.close()
     assert names(tmp_path) == []
 
 
-def test_what_does_not_leave_in_time_goes_through_the_database(tmp_path: Path) -> None:
+def test_what_does_not_leave_in_time_stays_where_it_is(tmp_path: Path) -> None:
     with closing(tmp_path, segment_bytes=SMALL) as spool:
         put_in = fill(spool, 200)
-        assert names(tmp_path, ".db")
-        assert spool.needs_care
+        assert len(names(tmp_path, ".log")) > 5
         drained = drain(spool)
         assert sorted(bodies(drained)) == sorted(put_in)
         assert by_lane(drained) == {f"lane {number}": put_in[number::5] for number in range(5)}
+        spool.maintain(adopt=False)
         assert not spool.needs_care
+        assert len(names(tmp_path, ".log")) <= 2
     assert names(tmp_path) == []
 
 
-def test_what_is_delivered_while_it_is_moved_is_not_delivered_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with closing(tmp_path, segment_bytes=SMALL) as spool:
-        put_in = fill(spool, 20)
-        out = spool.lease(9, NOW)
-        insert = Store.insert
-
-        def slow(self: Store, *arguments: Any, **more: Any) -> None:
-            insert(self, *arguments, **more)
-            if out:
-                deliver(spool, out)
-                out.clear()
-
-        monkeypatch.setattr(Store, "insert", slow)
-        put_in += fill(spool, 30, name="more ")
-        assert out == []
-        assert len(drain(spool)) == 45
-        assert spool.counts().delivered == 50
+def test_what_is_out_while_its_segment_is_written_anew_is_not_delivered_again(tmp_path: Path) -> None:
+    with closing(tmp_path, segment_bytes=100_000) as spool:
+        fill(spool, 2000, lanes=2000)
+        leased = spool.lease(2000, NOW)
+        out = leased[::200]
+        deliver(spool, [event for event in leased if event not in out])
+        before = sum(path.stat().st_size for path in tmp_path.glob("*.log"))
+        spool.maintain(adopt=False)
+        assert sum(path.stat().st_size for path in tmp_path.glob("*.log")) < before / 2
+        retry(spool, out[:5])
+        deliver(spool, out[5:])
+        assert bodies(drain(spool)) == bodies(out[:5])
+        check_counts(spool)
+        assert spool.counts().delivered == 2000
 
 
-def test_bodies_that_go_through_the_database_come_back_byte_for_byte(tmp_path: Path) -> None:
+def test_bodies_that_go_through_many_segments_come_back_byte_for_byte(tmp_path: Path) -> None:
     odd = [b"", bytes(range(256)), b"\xf5Tg\xf6" * 20, b"x" * 8000]
     with closing(tmp_path, segment_bytes=SMALL) as spool:
         for _ in range(5):
@@ -216,7 +208,7 @@ def test_put_that_may_not_wait_does_not_store_where_it_would(tmp_path: Path, mon
     while spool.put([update("a", b"x" * 1000)], wait=False) is not None:
         pass
     accepted = spool.counts().accepted
-    assert accepted >= 14
+    assert accepted >= 7
     assert spool.put([update("a", b"x" * 9000)], wait=False) is None
     spool.maintain(adopt=False)
     assert spool.put([update("a", b"x" * 1000)], wait=False) is not None
@@ -233,15 +225,15 @@ def test_with_durability_power_threads_wait_for_the_disk_together(
 ) -> None:
     syncs = []
     turn = threading.Event()
-    sync = Journal.sync
+    sync = Segment.sync
 
-    def counted(self: Journal) -> None:
+    def counted(self: Segment) -> None:
         syncs.append(self)
         if len(syncs) == 1:
             turn.wait(10)  # until the others are there
         sync(self)
 
-    monkeypatch.setattr(Journal, "sync", counted)
+    monkeypatch.setattr(Segment, "sync", counted)
     spool = opened(tmp_path, durability="power")
 
     def work(number: int) -> None:
@@ -266,16 +258,21 @@ def _until(condition: Any) -> None:
 def test_with_durability_power_each_put_is_synced_and_so_is_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    syncs = []
-    monkeypatch.setattr(Journal, "sync", lambda _: syncs.append(1))
+    synced: list[Segment] = []
+    monkeypatch.setattr(Segment, "sync", lambda segment: synced.append(segment))
     spool = opened(tmp_path, durability="power", segment_bytes=SMALL)
-    for number in range(50):
+    for _ in range(50):
+        written = spool._state.active
+        synced.clear()
         put(spool, b"x" * 300)
-        assert len(syncs) == number + 1
+        assert spool._state.active in synced
+        assert written in synced  # and what was sealed meanwhile
+    synced.clear()
     spool.close()
-    assert len(syncs) == 51
+    assert synced
+    synced.clear()
     spool._intake._sync(spool.mark() + 1)
-    assert len(syncs) == 51
+    assert synced == []
     with closing(tmp_path, durability="power") as spool:
         assert len(drain(spool)) == 50
 
@@ -345,26 +342,29 @@ def test_dead_letters_of_every_kind_are_kept_through_every_way(tmp_path: Path) -
         assert len(drain(spool)) == 99
 
 
-def test_no_room_for_a_dead_letter_leaves_its_event_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_letter_that_finds_no_room_is_one_byte_and_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise SpoolFull("no room")
+
+    spool = opened(tmp_path, segment_bytes=SMALL)
+    put_in = fill(spool, 26, lanes=26)
+    monkeypatch.setattr(Log, "new_segment", full)
+    first, *others = spool.lease(26, NOW)
+    bury(spool, [first], "400")
+    assert [letter.body for letter in spool.letters()] == [put_in[0]]
+    bury(spool, others, "400 again")
+    check_counts(spool)
+    letters = list(spool.letters())
+    assert sorted(letter.body or b"" for letter in letters) == sorted(put_in)
+    assert {letter.reason for letter in letters} == {"400", "400 again"}
+    assert {letter.attempts for letter in letters} == {1}
+    spool.close()
+    monkeypatch.undo()
     with closing(tmp_path) as spool:
-        put(spool, b"1", b"2")
-        put(spool, b"3", lane="b")
-        first, other = spool.lease(9, NOW)
-
-        def full(*_: object) -> None:
-            raise SpoolFull("no room")
-
-        monkeypatch.setattr(Store, "bury", full)
-        with pytest.raises(SpoolFull):
-            bury(spool, [first])
-        deliver(spool, [other])
-        assert spool.lease(9, NOW) == []
-        check_counts(spool)
-        retry(spool, [first])
-        monkeypatch.undo()
-        bury(spool, spool.lease(9, NOW))
-        assert bodies(drain(spool)) == [b"2"]
-        assert [letter.body for letter in spool.letters()] == [b"1"]
+        assert drain(spool) == []
+        assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(put_in)
 
 
 # -- quota and full disks
@@ -398,21 +398,26 @@ def test_at_its_quota_every_event_can_still_become_a_dead_letter(tmp_path: Path)
     accepted = spool.counts().accepted
     while leased := spool.lease(16, NOW):
         bury(spool, leased)
+        spool.maintain(adopt=False)
     check_counts(spool)
     assert spool.counts().dead == len(list(spool.letters())) == accepted > 500
     with pytest.raises(SpoolFull, match="raise the quota"):
         fill(spool, 1000, name="more ")  # the quota holds for what is new
-    assert drain(spool)
+    drain(spool)
     spool.close()
 
 
 def test_a_full_spool_is_not_looked_at_with_each_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(spill.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(room.time, "monotonic", lambda: clock[0])
     tried = []
-    insert = Store.insert
-    monkeypatch.setattr(Store, "insert", lambda self, *rest, **more: (tried.append(1), insert(self, *rest, **more)))
-    spool = opened(tmp_path, segment_bytes=SMALL, quota_bytes=1)
+
+    def full(*_: object) -> None:
+        tried.append(1)
+        raise SpoolFull("no room")
+
+    spool = opened(tmp_path, segment_bytes=SMALL)
+    monkeypatch.setattr(Log, "new_segment", full)
     with pytest.raises(SpoolFull):
         fill(spool, 1000)
     before = len(tried)
@@ -420,10 +425,11 @@ def test_a_full_spool_is_not_looked_at_with_each_put(tmp_path: Path, monkeypatch
         with pytest.raises(SpoolFull):
             put(spool, b"x" * 300)
     assert len(tried) == before
+    assert not spool.needs_care  # or the sender would try all the time
     clock[0] += 1
     with pytest.raises(SpoolFull):
         put(spool, b"x" * 300)
-    assert len(tried) == before + 1
+    assert len(tried) > before
     spool.close()
 
 
@@ -485,83 +491,25 @@ def test_a_disk_without_room_for_a_spool_is_told(small_disk: Path) -> None:
     spool.close()
 
 
-def test_a_disk_that_fills_up_while_a_segment_is_moved_loses_and_repeats_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_fills_up_while_a_segment_is_written_anew_loses_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(spill, "_SPILL", 7)
-    monkeypatch.setattr(spill, "_PIECE", 3)
-    monkeypatch.setattr(spill, "_FULL_SECONDS", 0)
-    insert, room = Database.insert, [2]
+    def full(*_: object, **__: object) -> None:
+        raise SpoolFull("no room")
 
-    def narrow(*args: Any, **details: Any) -> None:
-        if not room[0]:
-            raise SpoolFull("no room")
-        room[0] -= 1
-        insert(*args, **details)
-
-    monkeypatch.setattr(Database, "insert", narrow)
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    accepted: list[bytes] = []
-    with pytest.raises(SpoolFull):
-        while True:
-            put(spool, body := b"%d " % len(accepted) + b"." * 150)
-            accepted.append(body)
-    assert room == [0]
-    sent: list[bytes] = []
-    for _ in range(20):  # of those that were moved, and of those that were not
-        leased = spool.lease(1, NOW)
-        deliver(spool, leased)
-        sent += bodies(leased)
-    room[0] = 1000
-    for number in range(200):
-        put(spool, body := b"later %d" % number)
-        accepted.append(body)
-    sent += bodies(drain(spool))
-    assert sent == accepted
+    spool = opened(tmp_path, segment_bytes=100_000)
+    fill(spool, 1000, lanes=1000)
+    leased = spool.lease(1000, NOW)
+    deliver(spool, leased[10:])
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "create", full)
+        spool.maintain(adopt=False)
+        assert "the spool goes on after: no room" in caplog.text
+        retry(spool, leased[:10])
+    assert bodies(drain(spool)) == bodies(leased[:10])
     check_counts(spool)
     spool.close()
     assert names(tmp_path) == []
-
-
-def test_what_was_delivered_and_cannot_be_struck_off_is_not_delivered_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    fill(spool, 300)
-    mark = spool.mark()
-
-    def full(*_: object) -> None:
-        raise SpoolFull("no room")
-
-    monkeypatch.setattr(Database, "strike", full)
-    assert spool.pending_before(mark)
-    drained = drain(spool)
-    assert len({event.id for event in drained}) == len(drained) == 300
-    assert not spool.pending_before(mark)
-    assert spool.counts().oldest_at is None
-    assert "cannot be struck off" in caplog.text
-    spool.close()  # a whole file can be removed even then
-    assert names(tmp_path) == []
-
-
-def test_a_file_that_must_stay_keeps_what_could_not_be_struck_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    fill(spool, 100)
-    bury(spool, spool.lease(1, NOW))
-
-    def full(*_: object) -> None:
-        raise SpoolFull("no room")
-
-    monkeypatch.setattr(Database, "strike", full)
-    drain(spool)
-    assert not spool.needs_care or spool._state.own.struck
-    spool.close()
-    monkeypatch.undo()
-    with closing(tmp_path) as spool:
-        assert len(list(spool.letters())) == 1
-        assert len(drain(spool)) <= 99  # again: that is what a full disk costs
 
 
 # -- whose files
@@ -575,8 +523,8 @@ def test_files_are_for_this_user_alone_whatever_the_umask(tmp_path: Path) -> Non
             spool = opened(directory, segment_bytes=SMALL)
             fill(spool, 100)
             bury(spool, spool.lease(1, NOW))
-            modes = {name.split(".")[1]: (directory / name).stat().st_mode & 0o777 for name in names(directory)}
-            assert modes == {"lock": 0o600, "journal": 0o600, "db": 0o600, "db-wal": 0o600}
+            modes = {name.split(".")[-1]: (directory / name).stat().st_mode & 0o777 for name in names(directory)}
+            assert modes == {"lock": 0o600, "log": 0o600}
             assert directory.stat().st_mode & 0o777 == 0o700
             spool.close()
         finally:
@@ -632,37 +580,30 @@ def test_another_owner_never_gets_what_was_left(tmp_path: Path) -> None:
         assert sorted(bodies(drain(spool))) == sorted(left)
 
 
-@pytest.mark.parametrize("suffix", ["journal", "db"])
-def test_files_of_another_owner_under_our_name_are_left_alone(tmp_path: Path, suffix: str) -> None:
+def test_files_of_another_owner_under_our_name_are_left_alone(tmp_path: Path) -> None:
     leave(tmp_path, 100, segment_bytes=SMALL)
-    (theirs,) = names(tmp_path, f".{suffix}")[:1]
     (stem,) = {name.split(".")[0] for name in names(tmp_path)}
     for name in names(tmp_path):
         (tmp_path / name).unlink()
     leave(tmp_path, 100, owner=OTHER, segment_bytes=SMALL)
-    (other,) = {name.split(".")[0] for name in names(tmp_path)}
-    for kept in [suffix] if suffix == "journal" else ["db", "db-wal"]:
-        shutil.copy(tmp_path / f"{other}.{kept}", tmp_path / f"{stem}.{kept}")
+    theirs = names(tmp_path, ".log")
+    for name in theirs:
+        shutil.copy(tmp_path / name, tmp_path / f"{stem}.{name.partition('.')[2]}")
     with closing(tmp_path) as spool:
         assert drain(spool) == []
-    assert theirs in names(tmp_path)
+    assert len(names(tmp_path, f"{stem}.0")) == len(theirs)
 
 
-@pytest.mark.parametrize("suffix", ["journal", "db"])
 def test_a_newer_version_is_left_alone_and_named_and_others_are_delivered(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def newer() -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(f"totango_sdk.spool.{'records' if suffix == 'journal' else 'sqlite'}.SCHEMA", 2)
-            fill(opened(tmp_path, segment_bytes=SMALL), 100)
-
-    dead(newer)
-    (stem,) = {name.split(".")[0] for name in names(tmp_path)}
-    if suffix == "db":
-        db = sqlite3.connect(tmp_path / f"{stem}.db")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        db.close()
+    leave(tmp_path, 100, segment_bytes=SMALL)
+    newer = names(tmp_path, ".log")[3]
+    with (tmp_path / newer).open("r+b") as file:
+        head = Head.read(file.read(PAGE_BYTES))
+        assert head is not None
+        file.seek(0)
+        file.write(head._replace(schema=99).packed())
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     left = leave(tmp_path / "second", 50)
     for name in names(tmp_path / "second"):
@@ -672,7 +613,7 @@ def test_a_newer_version_is_left_alone_and_named_and_others_are_delivered(
         assert sorted(bodies(drain(spool))) == sorted(left)
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
     assert caplog.text.count("newer version") == 1
-    assert f"{stem}.{suffix}" in caplog.text
+    assert newer in caplog.text
 
 
 # -- closing
@@ -733,16 +674,19 @@ def test_threads_that_put_while_it_is_closed_store_or_are_told(tmp_path: Path) -
 
 
 def test_an_error_while_it_closes_does_not_keep_it_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: Store) -> None:
+    def fails(*_: object) -> None:
         raise SpoolError("no")
 
     spool = opened(tmp_path, segment_bytes=SMALL)
     fill(spool, 100)
-    monkeypatch.setattr(Store, "strike", fails)
+    with monkeypatch.context() as patch:
+        patch.setattr(Log, "close", fails)
+        with pytest.raises(SpoolError):
+            spool.close()
+    with pytest.raises(SpoolClosed):
+        put(spool, b"x")
+    spool.open(OWNER)
     spool.close()
-    monkeypatch.undo()
-    with closing(tmp_path) as spool:
-        assert len(drain(spool)) == 100
 
 
 # -- fork
@@ -806,9 +750,8 @@ def test_a_child_inherits_nothing_and_its_parents_files_stay_whole(tmp_path: Pat
     drained = drain(spool)
     assert len(drained) == len(stored) + 20
     assert spool.counts().accepted == len(stored) + 20
-    db = spool._state.own.opened()
-    assert db._all("PRAGMA integrity_check") == [("ok",)]
     spool.close()
+    assert names(tmp_path / "spool") == []
 
 
 EXITS = """
@@ -824,20 +767,17 @@ spool.after_fork(in_child=not child)
 if not child:
     sys.exit(7)
 assert ended(child) == 7
-assert spool._state.own.opened()._all("PRAGMA integrity_check") == [("ok",)]
-assert len(names({directory!r}, "-wal")) == 1
 assert len(drain(spool)) == 99
 os._exit(0)
 """
 
 
-def test_a_child_that_ends_in_the_usual_way_does_not_touch_its_parents_database(tmp_path: Path) -> None:
+def test_a_child_that_ends_in_the_usual_way_does_not_touch_its_parents_files(tmp_path: Path) -> None:
     script = EXITS.format(path=[str(Path(__file__).parent), *sys.path], directory=str(tmp_path / "spool"))
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
 
 
 def test_a_child_adopts_what_its_dead_parent_left(tmp_path: Path) -> None:
-    """SQLite in the child remembers its parent's locks; see `_inherited`."""
     reading, writing = os.pipe()
     result, telling = os.pipe()
 
@@ -942,25 +882,6 @@ def test_put_lease_settle_and_looking_go_on_at_once(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_a_flush_never_ends_while_an_event_is_on_its_way_to_the_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    insert = Store.insert
-    seen = []
-
-    def looked(self: Store, *rest: Any, **more: Any) -> None:
-        seen.append(spool._state.journal.oldest)  # type: ignore[union-attr]
-        insert(self, *rest, **more)
-
-    monkeypatch.setattr(Store, "insert", looked)
-    fill(spool, 100)
-    assert seen
-    assert None not in seen
-    assert spool.pending_before(None)
-    spool.close()
-
-
 # -- recovering in the middle
 
 
@@ -968,7 +889,7 @@ def test_a_dead_letter_that_was_not_struck_off_yet_is_not_sent_again(tmp_path: P
     def work() -> None:
         spool = opened(tmp_path)
         put(spool, b"1", b"2")
-        Journal.strike = lambda *_: os._exit(0)  # type: ignore[assignment]
+        Segment.strike = lambda *_: os._exit(0)  # type: ignore[assignment, method-assign]
         bury(spool, spool.lease(1, NOW))
 
     dead(work)
@@ -982,12 +903,11 @@ def test_files_that_cannot_be_recovered_are_left_and_new_ones_are_made(
 ) -> None:
     leave(tmp_path, 100, segment_bytes=SMALL)
 
-    def full(self: Store) -> int:
-        self.opened()
+    def full(_: Log) -> None:
         raise SpoolFull("no room")
 
     before = len(names(tmp_path, ".lock"))
-    monkeypatch.setattr(Store, "recover", full)
+    monkeypatch.setattr(Log, "recover", full)
     spool = opened(tmp_path)
     assert len(names(tmp_path, ".lock")) == before + 1
     put(spool, b"new")
@@ -1021,7 +941,7 @@ def test_a_lock_that_cannot_be_made_again_leaves_its_files(tmp_path: Path, monke
         assert drain(spool) == []
 
 
-def test_a_large_database_becomes_no_own_one_but_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_becomes_no_own_one_but_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = leave(tmp_path, 100, segment_bytes=SMALL)
     monkeypatch.setattr(state, "_SOON_READ_BYTES", 1000)
     with closing(tmp_path) as spool:
@@ -1030,23 +950,13 @@ def test_a_large_database_becomes_no_own_one_but_is_adopted(tmp_path: Path, monk
     assert names(tmp_path) == []
 
 
-def test_a_large_database_is_removed_once_it_is_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_LARGE_BYTES", 10_000)
-    with closing(tmp_path, segment_bytes=SMALL) as spool:
-        fill(spool, 100)
-        drain(spool)
-        spool.maintain(adopt=False)
-        assert names(tmp_path, ".db") == []
-        put_in = fill(spool, 100)
-        assert sorted(bodies(drain(spool))) == sorted(put_in)
-
-
-def test_a_journal_record_says_whose_it_is(tmp_path: Path) -> None:
+def test_a_segment_says_whose_it_is(tmp_path: Path) -> None:
     leave(tmp_path, 1)
-    data = (tmp_path / names(tmp_path, ".journal")[0]).read_bytes()
-    assert struct.unpack_from("<8sI", data)[0] == b"TotangoJ"
-    assert OWNER.service_id.encode() in data
-    assert len(recover(data).records) == 1
+    data = (tmp_path / names(tmp_path, ".log")[0]).read_bytes()
+    head = Head.read(data)
+    assert head is not None
+    assert head.text.decode() == "\n".join(OWNER)
+    assert survey_of(data).waiting == 1
 
 
 # -- damage that appears while the spool is open
@@ -1058,51 +968,15 @@ def scribble(path: Path, at: int, size: int) -> None:
         file.write(os.urandom(size))
 
 
-@pytest.mark.parametrize("how", ["lease", "strike", "spill", "letters", "counts"])
-def test_a_database_that_is_damaged_while_it_is_open_is_mended(
-    tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    put_in = fill(spool, 200)
-    bury(spool, spool.lease(1, NOW))
-    broken = []
-    method = {"lease": "after", "strike": "strike", "spill": "insert", "letters": "letters", "counts": "oldest"}[how]
-    real = getattr(Database, method)
-
-    def damaged(self: Database, *rest: Any, **more: Any) -> Any:
-        if not broken:
-            broken.append(1)
-            raise SpoolCorrupt("broken")
-        return real(self, *rest, **more)
-
-    monkeypatch.setattr(Database, method, damaged)
-    put_in += fill(spool, 100, name="more ")
-    assert len(list(spool.letters())) == 1
-    check_counts(spool)
-    drained = drain(spool)
-    assert broken
-    assert sorted(bodies(drained)) == sorted(put_in[1:])
-    assert all(each == [body for body in put_in[1:] if body in set(each)] for each in by_lane(drained).values())
-    assert len(list(spool.letters())) == 1
-    assert len(names(tmp_path, ".corrupt-")) >= 1
-    assert caplog.text.count("is damaged; it was set aside") == 1
-    spool.close()
-
-
 def test_pages_that_are_lost_while_it_is_open_cost_no_more_than_what_was_in_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
+    spool = opened(tmp_path, segment_bytes=64 << 10)
     put_in = fill(spool, 2000, lanes=50)
     out = spool.lease(20, NOW)
-    own = spool._state.own
-    assert own is not None
-    own.opened()._all("PRAGMA wal_checkpoint(TRUNCATE)")
-    own.opened()._all("PRAGMA cache_size=1")
-    path = tmp_path / names(tmp_path, ".db")[0]
-    for page in (20, 21, 50, 90):
-        scribble(path, page * 4096, 4096)
-    own.opened()._all("PRAGMA shrink_memory")
+    logs = names(tmp_path, ".log")
+    for number, page in ((2, 3), (2, 4), (5, 9), (7, 2)):
+        scribble(tmp_path / logs[number], page * 4096, 4096)
     retry(spool, out[:10])
     deliver(spool, out[10:])
     drained = bodies(drain(spool)) + bodies(out[10:])
@@ -1122,9 +996,12 @@ def test_a_body_that_changes_on_the_disk_becomes_a_dead_letter_without_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = opened(tmp_path, segment_bytes=SMALL)
-    fill(spool, 200)
-    assert spool._state.own is not None
-    spool._state.own.opened()._all("UPDATE events SET body = x'00' WHERE id % 10 = 0")
+    put_in = fill(spool, 200)
+    for name in names(tmp_path, ".log")[1:]:
+        data = (tmp_path / name).read_bytes()
+        for body in put_in[::10]:
+            if body in data:
+                scribble(tmp_path / name, data.index(body), 2)
     drained = drain(spool)
     assert all(len(body) == 300 for body in bodies(drained))
     letters = list(spool.letters())
@@ -1136,49 +1013,20 @@ def test_a_body_that_changes_on_the_disk_becomes_a_dead_letter_without_it(
     spool.close()
 
 
-@pytest.mark.parametrize("spilled", [False, True])
-def test_a_record_that_changes_in_the_journal_becomes_a_dead_letter(tmp_path: Path, spilled: bool) -> None:
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_record_that_changes_after_its_first_try_becomes_a_dead_letter(tmp_path: Path, sealed: bool) -> None:
     spool = opened(tmp_path, segment_bytes=SMALL)
     put_in = fill(spool, 10)
-    path = tmp_path / names(tmp_path, ".journal")[0]
+    path = tmp_path / names(tmp_path, ".log")[0]
     scribble(path, path.read_bytes().index(put_in[4]), 100)
     retry(spool, spool.lease(16, NOW))  # what goes out for the first time is in memory still
-    if spilled:
+    if sealed:
         fill(spool, 50, name="more ")
     drained = bodies(drain(spool))
     assert put_in[4] not in drained
-    assert len(drained) == (59 if spilled else 9)
+    assert len(drained) == (59 if sealed else 9)
     assert [letter.body for letter in spool.letters()] == [None]
     check_counts(spool)
-    spool.close()
-
-
-def test_where_there_is_no_room_to_mend_everything_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL)
-    put_in = fill(spool, 200)
-
-    def damaged(*_: object) -> None:
-        raise SpoolCorrupt("broken")
-
-    def full(*_: object) -> None:
-        raise SpoolFull("no room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Database, "after", damaged)
-        patch.setattr(Database, "oldest", damaged)
-        patch.setattr("totango_sdk.spool.salvage.make_draft", full)
-        with pytest.raises(SpoolFull):
-            spool.lease(16, NOW)
-        assert spool.pending_before(None)
-        check_counts(spool)
-        patch.setattr(Database, "_check", damaged)
-        spool.maintain(adopt=False)
-        with pytest.raises(SpoolFull):
-            spool.lease(16, NOW)
-        with pytest.raises(SpoolFull):
-            list(spool.letters())
-        check_counts(spool)
-    assert sorted(bodies(drain(spool))) == sorted(put_in)
     spool.close()
 
 
@@ -1188,13 +1036,30 @@ def test_what_was_taken_from_its_lane_goes_back_if_it_cannot_be_read_now(
     spool = opened(tmp_path, segment_bytes=SMALL)
     put_in = fill(spool, 200)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "fetch", lambda *_: (_ for _ in ()).throw(SpoolFull("no room")))
         retry(spool, spool.lease(16, NOW))  # what goes out for the first time is in memory still
+        patch.setattr(Segment, "read", lambda *_: (_ for _ in ()).throw(SpoolError("not now")))
         for _ in range(3):
-            with pytest.raises(SpoolFull):
+            with pytest.raises(SpoolError):
                 spool.lease(16, NOW)
         assert spool.counts().in_flight == 0
     assert sorted(bodies(drain(spool))) == sorted(put_in)
+    spool.close()
+
+
+def test_a_segment_that_cannot_be_opened_now_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = leave(tmp_path, 200, segment_bytes=SMALL)
+    spool = opened(tmp_path, segment_bytes=SMALL)
+
+    def none_left(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("totango_sdk.spool.segment.open_plain", none_left)
+        with pytest.raises(SpoolError, match="ulimit -n"):
+            spool.lease(16, NOW)
+        assert spool.pending_before(None)
+        check_counts(spool)
+    assert sorted(bodies(drain(spool))) == sorted(left)
     spool.close()
 
 
@@ -1203,7 +1068,7 @@ def test_care_that_fails_is_told_and_the_rest_is_done(
 ) -> None:
     left = leave_each(tmp_path, 2, 10)[0]
     spool = opened(tmp_path)
-    monkeypatch.setattr(Store, "tidy", lambda _: (_ for _ in ()).throw(SpoolError("untidy")))
+    monkeypatch.setattr(Log, "sparse", lambda *_: (_ for _ in ()).throw(SpoolError("untidy")))
     assert len(drain(spool)) == 2 * len(left)
     assert caplog.text.count("untidy") == 1
     monkeypatch.undo()

@@ -29,7 +29,7 @@ from spools import (
     retry,
 )
 
-from totango_sdk.spool import Item, spill
+from totango_sdk.spool import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +38,6 @@ if TYPE_CHECKING:
 SMALL = 4096
 RUNS = int(os.environ.get("SPOOL_CRASHES", "60"))
 PATIENCE = 60.0
-
-
-@pytest.fixture(autouse=True)
-def small_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments here hold some twenty events; a real one is moved to the database in several transactions too."""
-    monkeypatch.setattr(spill, "_SPILL", 7)
-    monkeypatch.setattr(spill, "_PIECE", 3)
 
 
 class Ledger:

@@ -18,8 +18,8 @@ def test_a_lock_that_is_left_behind_is_not_counted_as_our_own(tmp_path: Path) ->
     before = set(paths._held.keys), set(paths._held.fds)
     with closing(tmp_path) as spool:
         put_in = fill(spool, 5)
-        assert spool._state.journal is not None
-        os.close(spool._state.journal._fd)
+        assert spool._state.active is not None
+        os.close(spool._state.active._fd)
         spool.maintain(adopt=True)
         assert sorted(bodies(drain(spool))) == sorted(put_in)
     assert (paths._held.keys, paths._held.fds) == before

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..spool import DeadLetter, Owner
+    from ..spool.log import Log
     from ..spool.records import Record
-    from ..spool.store import Store
 
 spool = typer.Typer(name="spool", no_args_is_help=True, help="Look at and work on what is waiting.")
 
@@ -73,7 +73,7 @@ def status(directory: _Directory = None, as_json: _Json = False) -> None:
             left.owner.service_id if left.owner else "?",
             left.owner.endpoint if left.owner else left.trouble or "?",
             "running" if left.is_alive else "gone",
-            f"{left.waiting}+" if left.is_alive and left.has_database else str(left.waiting),
+            str(left.waiting),
             str(left.dead),
             _age(left.oldest_at),
         ]
@@ -99,7 +99,6 @@ def _plain(left: Left) -> dict[str, Any]:
         "endpoint": left.owner.endpoint if left.owner else None,
         "running": left.is_alive,
         "waiting": left.waiting,
-        "waiting_is_all": not (left.is_alive and left.has_database),
         "dead": left.dead,
         "oldest_at": left.oldest_at,
         "bytes": left.bytes,
@@ -273,7 +272,7 @@ def _change(
     wanted: _Filter,
     what: str,
     yes: bool,
-    action: Callable[[Store, list[DeadLetter]], int],
+    action: Callable[[Log, list[DeadLetter]], int],
 ) -> tuple[int, int, int]:
     """Change the letters that are wanted; returns how many were, could not be, and are held by the
     living.
@@ -287,15 +286,15 @@ def _change(
         raise OptionsError(msg)
     changed = skipped = 0
     for left, found in gone:
-        with held(directory, left) as store:
-            done = action(store, found)
+        with held(directory, left) as log:
+            done = action(log, found)
         changed += done
         skipped += len(found) - done
     return changed, skipped, running
 
 
-def _requeue(store: Store, letters: list[DeadLetter]) -> int:
-    return requeue(store, letters, records)
+def _requeue(log: Log, letters: list[DeadLetter]) -> int:
+    return requeue(log, letters, records)
 
 
 @spool.command("drain")

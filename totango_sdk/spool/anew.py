@@ -2,71 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .paths import key_of, set_aside
-from .records import Record
+from .records import EVENT
 from .values import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable
 
-    from .journal import Journal
-    from .lanes import Lanes
-    from .store import Store
+    from .log import Log
+    from .segment import Row, Segment
+
+    Records = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def rescue(journal: Journal, store: Store, remembered: Mapping[int, Record]) -> None:
-    """Bring what was alive in a journal into a new store: as it can still be read, or as remembered.
+class Known(NamedTuple):
+    """What is known of an event without a look into the log."""
 
-    What is neither is found lost in its turn. Raises `SpoolFull`.
+    id: int
+    records: Records
+    body: bytes
+    accepted_at: float
+
+
+def copy_all(own: Log, log: Log, in_lanes: Container[int]) -> dict[int, tuple[Segment, int]]:
+    """Copy all that can still be read into a new log; returns where each event stands there. Raises
+    `SpoolError`.
     """
-    ids = journal.live_ids()
-    if not ids:
-        return
-    found = [journal.read(event_id) or remembered.get(event_id) for event_id in ids]
-    damaged = [
-        event_id
-        for event_id, record in zip(ids, found, strict=True)
-        if record is None and journal.holds(event_id)
+    places: dict[int, tuple[Segment, int]] = {}
+    for segment in own.segments:
+        if segment.is_empty:
+            continue
+        path = log.files.segment_path(log.next_number)
+        copy, theirs = segment.copy(log, path, log.durability, in_lanes)
+        log.segments.append(copy)
+        places.update((event_id, (copy, at)) for event_id, at in theirs.items())
+    return places
+
+
+def known_of(rows: Iterable[Row], besides: Iterable[int]) -> list[Known]:
+    """Return what is known of events that are in no lane yet, besides those that were copied."""
+    copied = set(besides)
+    return [
+        Known(row.id, (row.about, row.updates), row.body, row.accepted_at)
+        for row in rows
+        if row.id not in copied and row.body is not None
     ]
-    store.insert([record for record in found if record is not None], damaged, spilled=ids[-1])
 
 
-def remembered(
-    lanes: Lanes,
-    fresh: Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]],
-    bodies: Mapping[int, tuple[bytes, float]],
-) -> dict[int, Record]:
-    """Return what is known of events in the journal without a look into it."""
-    names = {entry.id: (entry.about, entry.updates) for entry in lanes.entries()}
-    names.update((event_id, (about, updates)) for event_id, about, updates in fresh)
-    return {
-        event_id: Record(event_id, written(*names[event_id]), body, False, accepted_at)
-        for event_id, (body, accepted_at) in bodies.items()
-        if event_id in names
-    }
+def rewrite(events: list[Known], active: Segment) -> dict[int, tuple[Segment, int]]:
+    """Write what is known, as far as there is room; returns where each event stands."""
+    places = {}
+    for event_id, records, body, accepted_at in events:
+        names = written(*records).encode()
+        if active.has_room(len(names) + len(body), 1):
+            places[event_id] = active, active.append(event_id, EVENT, names, body, accepted_at)
+    return places
 
 
-def leave(journal: Journal, own: Store) -> None:
+def leave(own: Log, ready: Segment | None) -> None:
     """Let go of files that were made anew elsewhere.
 
     What is still there of them is removed, and what others have put in their place is set aside: a
-    copy of a journal would be taken for that of a dead process, with events that have the same ids.
+    copy of a segment would be taken for that of a dead process, with events that have the same ids.
     """
-    files, database = own.files, own.database
-    known = {"journal": journal.key, "db": None if database is None else database.key}
-    are_ours = files.are_in_place
-    theirs = [
-        suffix for suffix, key in known.items() if key_of(files.path(suffix)) not in (None, key)
-    ]
-    if are_ours:
-        for suffix in theirs:
-            set_aside(files.path(suffix))
-    journal.close()
-    if database is not None:
-        database.close(remove=are_ours and "db" not in theirs)
-        own.database = None
-    if are_ours and "journal" not in theirs:
-        files.remove_journal()
-    files.close(remove=are_ours and files.is_lock_in_place)
+    are_ours = own.files.are_in_place
+    for segment in (*own.segments, *([] if ready is None else [ready])):
+        found = key_of(segment.path) if are_ours else None
+        if found is not None and found != segment.key and segment.is_held:
+            set_aside(segment.path)
+            found = None
+        if found is None:
+            segment.close()
+        else:
+            segment.remove()
+    own.files.close(remove=are_ours and own.files.is_lock_in_place)

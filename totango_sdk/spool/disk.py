@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from ..errors import SpoolError
 from .base import Spool
 from .intake import Intake
-from .journal import LEAST_SEGMENT_BYTES, SEGMENT_BYTES
-from .letters import DeadLetter
 from .opening import Opening
 from .outlet import Outlet
-from .spill import Spill
+from .room import Room
+from .segment import LEAST_SEGMENT_BYTES, SEGMENT_BYTES
 from .state import State
 from .upkeep import Upkeep
 from .values import Counts
@@ -24,6 +23,7 @@ from .values import Counts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .letters import DeadLetter
     from .values import Item, Leased, Outcome, Owner
 
 QUOTA_BYTES = 512 << 20
@@ -34,8 +34,8 @@ class DiskSpool(Spool):
 
     `durability` is `process` (what `put` accepted survives `kill -9`) or `power` (it survives a
     power cut; `put` waits for the disk, together with other threads). Beyond `quota_bytes` on disk
-    for one process, `put` raises `SpoolFull`; of what is there, dead letters may take as much
-    again.
+    for one process, `put` raises `SpoolFull`; what is there can still be delivered, tried again and
+    given up.
     """
 
     durable = True
@@ -56,14 +56,14 @@ class DiskSpool(Spool):
             segment_bytes=segment_bytes,
         )
         self._opening = Opening(state)
-        self._spill = Spill(state)
-        self._outlet = Outlet(state)
-        self._upkeep = Upkeep(state, self._opening, self._outlet, self._spill, forget=self._forget)
+        self._room = Room(state, self._opening)
+        self._outlet = Outlet(state, self._room)
+        self._upkeep = Upkeep(state, self._opening, self._room, self._outlet, forget=self._forget)
         self._intake = Intake(state, make_room=self._make_room, mend=self._mend)
 
     def _forget(self) -> None:
         self._state.forget()
-        for part in (self._intake, self._spill, self._outlet, self._upkeep):
+        for part in (self._intake, self._room, self._outlet, self._upkeep):
             part.forget()
 
     def be_brief(self) -> None:
@@ -85,11 +85,10 @@ class DiskSpool(Spool):
         """Let go. What was not delivered stays for the next process."""
         state = self._state
         with state.house, state.disk, state.memory, state.sync:
-            journal, own = state.journal, state.own
-            if journal is None or own is None:
+            if state.active is None:
                 return
             try:
-                self._opening.close(journal, own)
+                self._opening.close(state.active)
             finally:
                 self._forget()
 
@@ -99,9 +98,9 @@ class DiskSpool(Spool):
         """Store all items in order; see `Spool.put`."""
         return self._intake.put(items, wait=wait)
 
-    def _make_room(self) -> None:
+    def _make_room(self, payload_bytes: int, records: int) -> None:
         with self._state.disk:
-            self._spill.empty()
+            self._room.make(payload_bytes, records)
 
     def _mend(self) -> None:
         with self._state.house:
@@ -123,9 +122,7 @@ class DiskSpool(Spool):
 
     @property
     def needs_care(self) -> bool:
-        """Whether a segment waits to be emptied, more can be adopted, or there is time to strike
-        off.
-        """
+        """Whether there is no segment to go on in, one is empty, or more can be adopted."""
         return self._upkeep.is_needed
 
     def maintain(self, *, adopt: bool) -> None:
@@ -141,31 +138,30 @@ class DiskSpool(Spool):
     def pending_before(self, mark: int | None) -> bool:
         """Whether anything up to the mark is still here; see `Spool.pending_before`."""
         state = self._state
+        places = self._outlet.places
         with state.memory:
             if any(
-                mark is None or event_id <= mark or event_id in self._outlet.home
+                mark is None or event_id <= mark or places[event_id][0].log is not state.own
                 for event_id in self._outlet.lanes.out_ids
             ):
-                return True  # mostly, and known without a look into the database
-        # Held until both were looked at: an event may be on its way from the one to the other.
+                return True  # mostly, and known without a look at the rest
         with state.disk:
-            try:
-                if self._upkeep.more_dead or not all(each.is_drained for each in state.adopted):
-                    return True
-                stored = None if state.own is None else state.own.oldest()
-            except SpoolError:  # damaged, and no room to mend it
+            if self._upkeep.more_dead or any(log.alive for log in state.adopted):
                 return True
             with state.memory:
-                oldest = None if state.journal is None else state.journal.oldest
-        ids = [stored[0]] if stored else []
-        ids += [oldest] if oldest is not None else []
-        return bool(ids) and (mark is None or min(ids) <= mark)
+                known = list(places)
+                try:
+                    unread = None if state.own is None else state.own.next_unread()
+                except SpoolError:  # it cannot be opened now
+                    return True
+        oldest = min([*known, *([] if unread is None else [unread])], default=None)
+        return oldest is not None and (mark is None or oldest <= mark)
 
     def counts(self) -> Counts:
         """What is here, and what became of the rest."""
         state = self._state
         with state.disk:
-            times = self._oldest_times()
+            times = [at for log in state.logs() if (at := log.oldest_at()) is not None]
             with state.memory:
                 lanes = self._outlet.lanes
                 pending = state.accepted - state.delivered - state.dead
@@ -179,32 +175,11 @@ class DiskSpool(Spool):
                     oldest_at=min(times, default=None),
                 )
 
-    def _oldest_times(self) -> list[float]:
-        state = self._state
-        times = []
-        for store in state.stores():
-            try:
-                row = store.oldest()
-            except SpoolError:
-                continue
-            times += [row[1]] if row is not None else []
-        with state.memory:
-            journal = state.journal
-            oldest = None if journal is None else journal.oldest
-            record = None if journal is None or oldest is None else journal.read(oldest)
-        return times + ([record.accepted_at] if record is not None else [])
-
     def letters(self) -> Iterator[DeadLetter]:
         """The dead letters, the oldest first."""
         state = self._state
         with state.disk:
-            found = [letter for store in state.stores() for letter in store.letters()]
-            with state.memory:
-                refused = [] if state.journal is None else state.journal.letters()
-        found += [
-            DeadLetter.refused(f"{record.id:x}", record.body, record.accepted_at)
-            for record in refused
-        ]
+            found = [letter for log in state.logs() for letter in log.dead_letters()]
         yield from sorted(found, key=lambda letter: letter.dead_at)
 
     # -- forking

@@ -1,7 +1,7 @@
-"""The set of files that one process writes: `SCOPE-NUMBER.lock`, `.journal` and `.db`.
+"""The set of files that one process writes: `SCOPE-NUMBER.lock`, and a `.NUMBER.log` for each segment.
 
-The scope stands for a service and an endpoint, so that nobody opens what is not theirs; the
-journal's header and the database name both in full.
+The scope stands for a service and an endpoint, so that nobody opens what is not theirs; the first
+page of each segment names both in full.
 """
 
 from __future__ import annotations
@@ -15,34 +15,26 @@ import attrs
 
 from ..errors import SpoolLocked
 from ..log import tell_once
-from .journal import Journal
 from .paths import (
     SUFFIXES,
     LockFile,
     check_is_held,
-    create_file,
     disk_error,
     is_strange,
     key_of,
-    put_in_place,
+    open_plain,
     remove_file,
     set_aside,
 )
-from .records import PAGE_BYTES, SCHEMA, Recovered, read_header, recover
+from .records import MOST_TEXT, PAGE_BYTES, SCHEMA, Head, end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
+    from .segment import Segment
     from .values import Owner
 
-
-_MOST_TEXT = 2048  # what a journal has room for
-_MOST_READ_BYTES = 256 << 20  # of a journal that does not say how long it is
-_PLAIN = (
-    *("journal", "journal.draft"),
-    *("db", "db-wal", "db-shm", "db-journal", "db.draft", "db.new"),
-)
+EARLIER = ("journal", "db", "db-wal", "db.new")  # of schema 1
 _OWN = tuple(f".{suffix}" for suffix in SUFFIXES)
 
 
@@ -110,18 +102,60 @@ class Files:
     def path(self, suffix: str) -> str:
         return os.path.join(self.directory, f"{self.stem}.{suffix}")
 
+    def segment_path(self, number: int) -> str:
+        """Return where the segment of this number lies."""
+        return self.path(f"{number:08x}.log")
+
+    def number_of(self, path: str) -> int:
+        """Return the number of the segment at a path."""
+        return int(os.path.basename(path).split(".")[1], 16)
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the segments that are here, in order. Raises `OSError`."""
+        found = []
+        for name in self._names():
+            part = name.split(".")
+            if part[-1] == "log" and len(part) == 3:
+                with contextlib.suppress(ValueError):
+                    found.append(int(part[1], 16))
+        return sorted(found)
+
+    def _names(self) -> list[str]:
+        prefix = f"{self.stem}."
+        return [name for name in os.listdir(self.directory) if name.startswith(prefix)]
+
     @property
     def size(self) -> int:
-        """Bytes of the database."""
-        try:
-            return os.stat(self.path("db")).st_size
-        except OSError:
-            return 0
+        """Bytes of all segments."""
+        found = 0
+        with contextlib.suppress(OSError):
+            for name in self._names():
+                found += os.stat(os.path.join(self.directory, name)).st_size
+        return found
+
+    @property
+    def written(self) -> int:
+        """Bytes of what was written, in all segments: what it takes to read them."""
+        found = 0
+        with contextlib.suppress(OSError):
+            for number in self.numbers():
+                with open(self.segment_path(number), "rb", opener=open_plain) as file:
+                    found += end_of(file.read(PAGE_BYTES))
+        return found
+
+    @property
+    def have_earlier(self) -> bool:
+        """Whether a version before this one has left files here."""
+        return any(name.split(".", 1)[1] in EARLIER for name in self._names())
 
     @property
     def hold_anything(self) -> bool:
         """Whether there is more than the lock."""
-        return any(os.path.exists(self.path(suffix)) for suffix in ("journal", "db", "db.new"))
+        try:
+            names = self._names()
+        except OSError:
+            return False
+        return any(".corrupt-" not in name and not name.endswith(".lock") for name in names)
 
     def lock(self) -> None:
         """Take the lock. Raises `SpoolLocked` if the process that has it lives."""
@@ -144,105 +178,51 @@ class Files:
         """Whether the lock that we hold is still the one at its path."""
         return self._lock is not None and self._lock.is_in_place
 
-    def are_open(self, journal: Journal) -> bool:
-        """Whether our descriptors are still ours, and with them the lock."""
-        return self.is_lock_open and journal.is_open
-
     @property
     def is_lock_open(self) -> bool:
         """Whether we still have the lock: the host may have closed its descriptor, with all others."""
         return self._lock is not None and self._lock.is_open
 
-    def trouble(self, journal: Journal) -> str | None:
+    def trouble(self, segments: list[Segment]) -> str | None:
         """Say what somebody has done to the files under us, if anything."""
         if not self.are_in_place:
             return f"the directory {self.directory!r} was removed or replaced"
-        if not self.are_open(journal):
+        if not self.is_lock_open or not all(segment.is_open for segment in segments):
             return "the descriptors of the spool's files were closed"
         if not self.is_lock_in_place:
             return f"{self.path('lock')!r} was removed or replaced"
-        if key_of(self.path("journal")) != journal.key:
-            return f"{self.path('journal')!r} was removed or replaced"
-        if not journal.is_whole:
-            return f"{self.path('journal')!r} was cut short"
+        for segment in segments:
+            if key_of(segment.path) != segment.key:
+                return f"{segment.path!r} was removed or replaced"
+            if not segment.is_whole:
+                return f"{segment.path!r} was cut short"
         return None
-
-    def open_journal(self) -> BinaryIO:
-        """Open the journal to read it, and no link; of a named pipe nobody waits for the other end."""
-        return open(self.path("journal"), "rb", opener=_open_plain)
 
     def set_strange_aside(self) -> None:
         """Give other names to what has one of ours and is no plain file: a named pipe would hold
-        whoever opens it, a link leads elsewhere. Raises `OSError`.
+        whoever opens it, a link leads elsewhere. Drafts go. Raises `OSError`.
         """
-        for suffix in _PLAIN:
-            _set_aside_if_strange(self.path(suffix))
+        for name in self._names():
+            path = os.path.join(self.directory, name)
+            _set_aside_if_strange(path)
+            if name.endswith(".draft"):
+                remove_file(path)
 
     def is_ours(self, owner: Owner) -> bool:
-        """Whether a set that is locked may be opened; says why not, once."""
-        try:
-            with self.open_journal() as file:
-                header = read_header(file.read(PAGE_BYTES))
-        except OSError:
-            return True  # the database says whose it is
-        if header is not None and header.schema > SCHEMA:
-            tell_once(
-                f"newer {self.stem}",
-                f"{self.path('journal')} was written by a newer version (schema {header.schema}; this one knows "
-                f"{SCHEMA}), so it is left alone: upgrade totango-sdk to deliver it",
-            )
-            return False
-        return header is None or header.text == _text(owner)
-
-    def read_journal(self) -> Recovered:
-        """Return what is alive in the journal that a dead process left. Raises `OSError`."""
-        try:
-            with self.open_journal() as file:
-                start = file.read(PAGE_BYTES)
-                header = read_header(start)
-                most = 2 * header.segment_bytes if header is not None else _MOST_READ_BYTES
-                return recover(start + file.read(most))
-        except FileNotFoundError:
-            return Recovered([], 0, damaged=False)
-
-    def drop_journal(self, *, damaged: bool) -> None:
-        """Remove a journal of which all is elsewhere now; set it aside if it is damaged. Raises
-        `OSError`.
-        """
-        path = self.path("journal")
-        if not damaged:
-            remove_file(path)
-            return
-        aside = set_aside(path)
-        tell_once(
-            f"corrupt {path}",
-            f"the spool file {path} is damaged; it was set aside as {aside}, and what can be read of it is kept",
-            level="error",
-        )
-
-    def remove_journal(self) -> None:
-        """Remove a journal that is empty; if that fails, the next process finds nothing in it."""
-        with contextlib.suppress(OSError):
-            remove_file(self.path("journal"))
-
-    def new_journal(self, owner: Owner, segment_bytes: int, durability: str) -> Journal:
-        """Make the journal, complete or not at all. Raises `SpoolFull` if the disk has no room for
-        it.
-        """
-        path = self.path("journal")
-        draft = f"{path}.draft"
-        try:
-            remove_file(draft)
-            fd = create_file(draft)
-            try:
-                journal = Journal(fd, _text(owner), segment_bytes)
-                put_in_place(draft, path, durability)
-            except BaseException:
-                remove_file(draft)
-                raise
-        except OSError as error:
-            raise disk_error(path, error) from None
-        return journal
+        """Whether a set that is locked may be opened; says why not, once. Raises `OSError`."""
+        for number in self.numbers():
+            path = self.segment_path(number)
+            head = head_of(path)
+            if head is not None and head.schema > SCHEMA:
+                tell_once(
+                    f"newer {self.stem}",
+                    f"{path} was written by a newer version (schema {head.schema}; this one knows "
+                    f"{SCHEMA}), so it is left alone: upgrade totango-sdk to deliver it",
+                )
+                return False
+            if head is not None and head.text != owner_text(owner):
+                return False
+        return True
 
     def close(self, *, remove: bool) -> None:
         """Let go of the lock; with `remove`, nothing was left that needs it."""
@@ -257,21 +237,16 @@ class Files:
             self._lock = None
 
 
-def _open_plain(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def head_of(path: str) -> Head | None:
+    """Return what the first page of a segment says; `None` if it cannot be read."""
+    with contextlib.suppress(OSError), open(path, "rb", opener=open_plain) as file:
+        return Head.read(file.read(PAGE_BYTES))
+    return None
 
 
-def _text(owner: Owner) -> bytes:
-    return "\n".join(owner).encode()[:_MOST_TEXT]
-
-
-def leak(things: list[object]) -> None:
-    """Keep these for ever, even beyond the end of the interpreter: nothing may finalize them."""
-    if things:
-        import ctypes
-
-        for thing in things:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+def owner_text(owner: Owner) -> bytes:
+    """Return whose events they are, as a segment says it."""
+    return "\n".join(owner).encode()[:MOST_TEXT]
 
 
 def base_after(last_id: int) -> int:

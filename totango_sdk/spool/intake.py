@@ -1,6 +1,6 @@
 """The caller's side of the spool on disk: what all threads of the host use.
 
-`put` writes to the journal. What cannot leave before the journal is full goes on to the database.
+`put` appends to the active segment. When that is full, it goes on in the one that is ready.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from .. import host
 from ..errors import SpoolFull
-from .records import Record
-from .state import CLOSED
-from .values import SpoolClosed, names_of, with_plain_names
+from .records import EVENT, REFUSED
+from .segment import Row
+from .values import names_of, with_plain_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .journal import Journal
+    from .segment import Segment
     from .state import State
     from .values import Item
 
-_MOST_KEPT = 8000  # bodies in memory, beside those on disk
+_MOST_KEPT = 8000  # events in memory, beside those on disk
 
 
 def _size_of(names: list[bytes], items: Sequence[Item]) -> int:
@@ -29,14 +29,14 @@ def _size_of(names: list[bytes], items: Sequence[Item]) -> int:
 
 
 class Intake:
-    """Puts events into the journal.
+    """Puts events into the log.
 
-    `make_room` empties its sealed segment, and `mend` makes files anew that somebody has removed;
-    both with the lock on `memory` let go.
+    `make_room` makes a segment ready for so many bytes, and `mend` makes files anew that somebody has
+    removed; both with the lock on `memory` let go.
     """
 
     def __init__(
-        self, state: State, *, make_room: Callable[[], None], mend: Callable[[], None]
+        self, state: State, *, make_room: Callable[[int, int], None], mend: Callable[[], None]
     ) -> None:
         self._state = state
         self._make_room = make_room
@@ -60,71 +60,80 @@ class Intake:
             names = [names_of(item) for item in items]
         count = len(items)
         size = len(names[0]) + len(items[0].body) if count == 1 else _size_of(names, items)
+        if size > state.segment_bytes and not all(item.is_letter for item in items):
+            if not wait:
+                return None
+            msg = (
+                f"an event of more than {state.segment_bytes} bytes cannot be kept: Totango would not "
+                "take it either"
+            )
+            raise SpoolFull(msg)
         with state.memory:
-            journal = state.opened()
-            if journal.has_room(size, count) and journal.can_be_written(size, count):
-                last = self._append(journal, names, items)
-            elif journal.could_fit(size, count):
+            active = state.opened()
+            if active.has_room(size, count) and active.can_be_written(size, count):
+                last = self._append(active, names, items)
+            else:
                 roomy = self._with_room(size, count, wait=wait)
                 if roomy is None:
                     return None
                 last = self._append(roomy, names, items)
-            elif wait:
-                last = self._put_large(items, journal.segment_bytes)
-            else:
-                return None
         if state.durability == "power":
             self._sync(last)
         return f"{last:x}"
 
-    def _append(self, journal: Journal, names: list[bytes], items: Sequence[Item]) -> int:
+    def _append(self, active: Segment, names: list[bytes], items: Sequence[Item]) -> int:
         state = self._state
         now = time.time()
-        first = state.next_id
-        event_id = first - 1
+        fresh = state.fresh
+        first = event_id = state.next_id
+        before = active.tail, active.records, active.events, active.letters
+        counted = state.accepted, state.dead
         try:
             for name, (body, about, updates, is_letter) in zip(names, items, strict=True):
+                at = active.append(event_id, REFUSED if is_letter else EVENT, name, body, now)
                 event_id += 1
-                journal.append(event_id, name, body, is_letter, now)
-                state.next_id = event_id + 1
+                state.next_id = event_id
                 state.accepted += 1
                 if is_letter:
                     state.dead += 1
-                else:
-                    state.fresh.append((event_id, about, updates))
-                    if len(state.kept) < _MOST_KEPT:
-                        state.kept[event_id] = body, now
+                elif state.fresh_end == at and len(fresh) < _MOST_KEPT:
+                    fresh.append(Row(event_id - 1, about, updates, body, now, at, active.tail))
+                    state.fresh_end = active.tail
         except BaseException:  # a signal handler's, between any two calls
-            self._note_appended(journal, first, items)
+            self._count_again(active, first, before, counted)
             raise
-        return event_id
+        return event_id - 1
 
-    def _note_appended(self, journal: Journal, first: int, items: Sequence[Item]) -> None:
+    def _count_again(
+        self,
+        active: Segment,
+        first: int,
+        before: tuple[int, int, int, int],
+        counted: tuple[int, int],
+    ) -> None:
         """Make good what `_append` was kept from: an event is in or it is not."""
         state = self._state
-        fresh = {row[0] for row in state.fresh}
-        for event_id, (_, about, updates, is_letter) in enumerate(items, first):
-            if not journal.has(event_id):
-                return
-            if event_id >= state.next_id:
-                state.next_id = event_id + 1
-                state.accepted += 1
-                state.dead += is_letter
-            if not is_letter and event_id not in fresh:
-                state.fresh.append((event_id, about, updates))
+        tail = before[0]
+        while state.fresh and state.fresh[-1].at >= tail:
+            state.fresh.pop()
+        state.fresh_end = min(state.fresh_end, tail)
+        found = active.recount(*before)
+        state.next_id = first + len(found)
+        state.accepted = counted[0] + len(found)
+        state.dead = counted[1] + sum(spot.is_letter for spot in found)
 
-    def _with_room(self, size: int, count: int, *, wait: bool) -> Journal | None:
-        """Return the journal once it has room; `None` if that would wait for the disk."""
+    def _with_room(self, size: int, count: int, *, wait: bool) -> Segment | None:
+        """Return the active segment once it has room; `None` if that would wait for the disk."""
         while True:
-            journal = self._state.opened()
-            if not journal.is_open:
+            active = self._state.opened()
+            if not active.is_open:
                 care = self._mend
-            elif not journal.has_room(size, count):
-                if journal.switch():
+            elif not active.has_room(size, count):
+                if self._state.advance(size, count):
                     continue
-                care = self._make_room
-            elif journal.can_be_written(size, count):
-                return journal
+                care = lambda: self._make_room(size, count)  # noqa: E731
+            elif active.can_be_written(size, count):
+                return active
             else:
                 care = self._mend
             if not wait:
@@ -140,34 +149,18 @@ class Intake:
         finally:
             memory.acquire()
 
-    def _put_large(self, items: Sequence[Item], segment_bytes: int) -> int:
-        """Put letters that are larger than a segment straight into the database; their order does
-        not matter.
-        """
-        state = self._state
-        if not all(item.is_letter for item in items):
-            msg = f"an event of more than {segment_bytes} bytes cannot be kept: Totango would not take it either"
-            raise SpoolFull(msg)
-        first, now = state.next_id, time.time()
-        state.next_id += len(items)
-        records = [
-            Record(first + at, "", item.body, item.is_letter, now) for at, item in enumerate(items)
-        ]
-        self._without_memory(lambda: self._insert(records))
-        state.accepted += len(items)
-        state.dead += len(items)
-        return first + len(items) - 1
-
-    def _insert(self, records: list[Record]) -> None:
-        with self._state.disk:
-            if self._state.own is None:
-                raise SpoolClosed(CLOSED)
-            self._state.own.insert(records)
-
     def _sync(self, upto: int) -> None:
         """Wait for the disk. One thread waits for all that came before it took its turn."""
-        with self._state.sync:
-            newest, journal = self._state.next_id - 1, self._state.journal
-            if self._synced < upto and journal is not None:  # whoever closes it syncs it
-                journal.sync()
-                self._synced = newest
+        state = self._state
+        with state.sync:
+            if self._synced >= upto:
+                return
+            # What came up to here is in the active segment, or in one that was sealed since.
+            newest, active, sealed = state.next_id - 1, state.active, state.unsynced
+            if active is None:  # whoever closes it syncs it
+                return
+            active.sync()
+            while sealed:
+                sealed[0].sync()
+                sealed.popleft()  # nobody removes it before
+            self._synced = newest

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import SpoolError, SpoolFull, SpoolLocked
 from ..log import tell_once
-from .files import Files, base_after, leak, new_base
-from .journal import LEAST_SEGMENT_BYTES
+from .files import Files, base_after, new_base
+from .log import Log
 from .paths import make_directory
-from .store import Store
+from .segment import LEAST_SEGMENT_BYTES
 
 if TYPE_CHECKING:
-    from .journal import Journal
+    from .segment import Segment
     from .state import State
     from .values import Owner
 
@@ -26,104 +26,88 @@ class Opening:
     def open(self, owner: Owner) -> None:
         """Take over the files of a dead process, or make new ones. Raises `SpoolError`."""
         state = self._state
-        if state.journal is not None:
+        if state.active is not None:
             return
         make_directory(state.directory)
         state.owner = owner
-        own, last_id = self._take_over(owner) or (self.new_store(), 0)
-        base = base_after(last_id) if last_id else new_base()
+        own = self._take_over(owner) or self.new_log()
+        base = base_after(own.last_id) if own.last_id else new_base()
         try:
-            own.note(base)
-            journal = self.new_journal(own.files)
+            active = self.new_segment(own, base, state.segment_bytes)
         except BaseException:
             own.close()
             raise
-        own.base, own.was_mended = last_id >> 32, False
-        own.on_drop = lambda: journal.note_spilled(0)
         with state.memory:
             state.next_id = base + 1
-            state.accepted = state.delivered + state.dead + own.waiting
-            state.own, state.journal = own, journal
+            state.accepted = state.delivered + state.dead + own.alive
+            own.segments.append(active)
+            state.own, state.active = own, active
 
-    def new_store(self) -> Store:
+    def new_log(self) -> Log:
         """Make files of our own. Raises `SpoolError`."""
         state = self._state
         assert state.owner is not None
-        return self._store(Files.create(state.directory, state.owner))
+        files = Files.create(state.directory, state.owner)
+        return Log(files, state.owner, state.durability)
 
-    def new_journal(self, files: Files) -> Journal:
-        """Make the journal of these, a smaller one where there is little room. Raises `SpoolError`."""
-        state = self._state
-        assert state.owner is not None
+    def new_segment(
+        self, log: Log, base: int, size: int, least: int = LEAST_SEGMENT_BYTES
+    ) -> Segment:
+        """Make the next segment of a log, a smaller one where there is little room. Raises
+        `SpoolError`.
+        """
         try:
-            return files.new_journal(state.owner, state.segment_bytes, state.durability)
+            return log.new_segment(base, size)
         except SpoolFull:
-            if state.segment_bytes <= LEAST_SEGMENT_BYTES:
+            if size <= least:
                 raise
-            return files.new_journal(state.owner, LEAST_SEGMENT_BYTES, state.durability)
+            return log.new_segment(base, least)
 
-    def _store(self, files: Files, kind: type[Store] = Store) -> Store:
-        state = self._state
-        assert state.owner is not None
-        return kind(
-            files=files,
-            owner=state.owner,
-            durability=state.durability,
-            quota_bytes=state.quota_bytes,
-        )
-
-    def _take_over(self, owner: Owner) -> tuple[Store, int] | None:
+    def _take_over(self, owner: Owner) -> Log | None:
         """Take what a dead process left for our own, if there is any that is soon read."""
         if self._state.soon_read_bytes < 0:  # not even a look, since there may be many
             return None
         for files in Files.found(self._state.directory, owner):
-            if files.size > self._state.soon_read_bytes:
+            if files.written > self._state.soon_read_bytes:
                 continue
             taken = self.recover(files, owner)
             if taken is not None:
                 return taken
         return None
 
-    def recover(
-        self, files: Files, owner: Owner, kind: type[Store] = Store
-    ) -> tuple[Store, int] | None:
-        """Lock what a dead process left, and bring it in order; returns the last id in it."""
+    def recover(self, files: Files, owner: Owner) -> Log | None:
+        """Lock what a dead process left, and read it."""
         try:
             files.lock()
         except SpoolLocked:
             return None
-        store = self._store(files, kind)
+        log = Log(files, owner, self._state.durability)
         try:
             if files.is_ours(owner):
-                return store, store.recover()
+                log.recover()
+                return log
         except (SpoolError, OSError, MemoryError) as error:
-            if store.database is not None:
-                store.database.close(remove=False)
             tell_once(f"adopt {files.stem}", f"what another process left is not delivered: {error}")
+        for segment in log.segments:
+            segment.close()
         files.close(remove=False)
         return None
 
-    def close(self, journal: Journal, own: Store) -> None:
+    def close(self, active: Segment) -> None:
         """Let go of all files, with all locks held; those with nothing in them go."""
-        for store in (own, *self._state.adopted):
-            try:
-                store.strike()
-            except SpoolError as error:
-                tell_once("close", f"what was delivered may be sent again: {error}")
-        own.close_database()
-        if self._state.durability == "power":
-            journal.sync()
-        is_empty = journal.is_empty
-        journal.close()
-        if is_empty:
-            own.files.remove_journal()
-        for store in (own, *self._state.adopted):
-            store.close()
+        state = self._state
+        if state.durability == "power":
+            for segment in (*state.unsynced, active):
+                segment.sync()
+        if state.ready is not None:
+            state.ready.remove()
+        for log in state.logs():
+            log.close(state.next_id - 1 if log is state.own else 0)
 
     def disown(self) -> None:
-        """Let go without closing what others have: a parent, or who has our descriptors' numbers."""
-        # SQLite forbids that a child as much as closes what it inherited.
-        connections = [store.disown() for store in self._state.stores()]
-        leak([connection for connection in connections if connection is not None])
-        if self._state.journal is not None:
-            self._state.journal.close()
+        """Let go without touching what others have: a parent, or who has our descriptors' numbers."""
+        state = self._state
+        if state.ready is not None:
+            state.ready.close()
+        for log in state.logs():
+            log.disown()

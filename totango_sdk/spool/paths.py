@@ -14,8 +14,7 @@ from .. import host
 from ..errors import SpoolError, SpoolFull, SpoolLocked
 from ..locks import make_lock
 
-# SQLite takes no longer ones, and our longest name is behind this.
-_MOST_PATH_BYTES = 470
+_MOST_PATH_BYTES = 4000  # the system takes 4095, and our longest name is behind this
 # What to do about what the system says of a file, where it is not the right to it that is missing.
 _ADVICE = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or close what is open",
@@ -27,7 +26,7 @@ _ADVICE = {
 }
 # What a spool's directory may hold: anything else, and it is somebody's directory for something
 # else.
-SUFFIXES = ("lock", "journal", "db")
+SUFFIXES = ("lock", "log", "journal", "db")
 NO_SPOOLS = "relay-"  # how the name of a lock begins that is no spool's
 
 
@@ -91,7 +90,7 @@ def check_directory(directory: str) -> None:
     length = len(os.fsencode(directory))
     if length > _MOST_PATH_BYTES:
         msg = (
-            f"the spool's path {directory!r} is {length} bytes long, and SQLite takes at most "
+            f"the spool's path {directory!r} is {length} bytes long, and the system takes at most "
             f"{_MOST_PATH_BYTES}: choose a shorter spool="
         )
         raise SpoolError(msg)
@@ -214,6 +213,23 @@ def set_aside(path: str) -> str:
     aside = f"{path}.corrupt-{os.urandom(3).hex()}"
     os.rename(path, aside)
     return aside
+
+
+def link_aside(path: str) -> str:
+    """Keep a file under another name, too, and return that."""
+    aside = f"{path}.corrupt-{os.urandom(3).hex()}"
+    try:
+        os.link(path, aside)
+    except OSError as error:  # where there are no links
+        host.let_pass(error)
+        with open(path, "rb") as damaged, open(create_file(aside), "wb") as kept:
+            kept.write(damaged.read())
+    return aside
+
+
+def open_plain(path: str, flags: int) -> int:
+    """Open a file, and no link; of a named pipe nobody waits for the other end. Raises `OSError`."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def put_in_place(draft: str, path: str, durability: str) -> None:

@@ -1,9 +1,15 @@
-"""The journal's file: how it is laid out, and how what a process has left in it is read.
+"""How a segment of the log is laid out, and how one is read that a process has left.
 
-The first page has the owner, how far the journal was emptied, and why events wait; behind it are two
-segments of records. A record comes to life by its last byte, and is dead before its space is used
-again. So whatever moment the process dies at, what is alive in the file is complete and still to be
-delivered, and neither a half-written record nor one of an earlier round can be mistaken for damage.
+The first page says whose it is, how far it is written, and why events wait; behind it are records.
+A record comes to life by its last byte. So whatever moment the process dies at, what is alive in the
+file is complete, and neither a half-written record nor one of an earlier use of the file can be
+mistaken for damage.
+
+Whose byte is whose, once the file is made:
+
+- the writer's: the records, and `END`, how far they go. It appends, and changes nothing behind it.
+- the reader's: the state of a record, how often it was tried and why, and the table of reasons. It
+  strikes, puts off and buries, each by one byte, for which a full disk has room as well.
 """
 
 from __future__ import annotations
@@ -16,200 +22,232 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Iterator
 
-SCHEMA = 1
+    View = mmap.mmap | bytes
+
+SCHEMA = 2  # 1 was a journal with a database behind it; see `earlier`
 PAGE_BYTES = 4096
-_MAGIC = b"TotangoJ"
-_FILE = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
+_MAGIC = b"TotangoL"
+# Magic, schema, bytes of the file, the id behind which those in it were given, bytes of the text that
+# follows.
+_FILE = struct.Struct("<8sIQQI")
 _CHECK = struct.Struct("<I")  # of the header and its text, behind them
-# How far the journal was emptied into the database: if that knows less, it has lost something.
-SPILLED = struct.Struct("<QI")  # id, checksum
-SPILLED_AT = PAGE_BYTES - SPILLED.size
-# The first id of each segment, so that one that was wiped out whole does not pass for one that is
-# not in use.
-STARTED = struct.Struct("<Q")
-STARTED_AT = (SPILLED_AT - 16, SPILLED_AT - 8)
-NOT_STARTED = (1 << 64) - 1  # never 0, which is what a page that was wiped out has
-LAST = struct.Struct(
-    "<Q"
-)  # a segment begins with the last id in it: without it, damage to its end would not show
+MOST_TEXT = 2048
+# Why events have to be tried again, for `totango spool status`: texts behind the owner. An event names
+# the one that is its own by its number, 0 for none.
+REASONS_AT, REASON_BYTES, MOST_REASONS = 2560, 128, 11
+END = struct.Struct("<Q")
+END_AT = PAGE_BYTES - END.size
 # Two bytes of the mark cannot occur in UTF-8, so no text can look like the start of a record.
 MARK = b"\xf5Tg\xf6"
 # Mark, state, how often it was tried, which reason it was put off for, checksum of all that follows.
 START = struct.Struct("<4sBBBxI")
-FIELDS = struct.Struct("<BxxxIIQd")  # kind, bytes of the lane, bytes of the body, id, accepted at
+FIELDS = struct.Struct("<BxxxIIQd")  # kind, bytes of the names, bytes of the body, id, accepted at
 RECORD_BYTES = START.size + FIELDS.size
-LIVE, SETTLED = 0xA5, 0x5A  # no one bit that flips makes the one of the other
+_ALL = struct.Struct("<4sBBBxIBxxxIIQd")  # both, read at once
+# No one bit that flips makes the one of the other.
+LIVE, SETTLED, BURIED = 0xA5, 0x5A, 0xC3
 STATE_AT, TRIED_AT, REASON_AT = 4, 5, 6
-# Why events have to be tried again, for `totango spool status`: texts in the first page, behind the
-# owner. An event names the one that is its own by its number, 0 for none.
-REASONS_AT, REASON_BYTES, MOST_REASONS = 2560, 128, 11
+# What a record holds: an event, a call that was refused, or an event that was given up.
+EVENT, REFUSED, GIVEN_UP = 0, 1, 2
+# When an event was given up, how often it was tried, bytes of the reason, whether its body is here.
+_GIVEN_UP = struct.Struct("<dII?")
 
 
 class Record(NamedTuple):
     """What one record holds."""
 
     id: int
-    lane: str  # of which records it is, as `written` gives them
+    names: str  # of its records, as `written` gives them
     body: bytes
-    is_letter: bool
+    kind: int
     accepted_at: float
     attempts: int = 0
-    reason: str = ""  # why it was put off last
+    reason: str = ""  # why it was put off last, or given up
 
 
-def payload(event_id: int, lane: bytes, body: bytes, is_letter: bool, accepted_at: float) -> bytes:
-    return FIELDS.pack(is_letter, len(lane), len(body), event_id, accepted_at) + lane + body
+class GivenUp(NamedTuple):
+    """What is kept of an event that was given up, as the body of a record."""
+
+    dead_at: float
+    attempts: int
+    reason: str
+    body: bytes | None
+
+    def packed(self) -> bytes:
+        """Return it as bytes."""
+        reason = self.reason.encode(errors="replace")
+        head = _GIVEN_UP.pack(self.dead_at, self.attempts, len(reason), self.body is not None)
+        return head + reason + (self.body or b"")
+
+    @classmethod
+    def read(cls, data: bytes) -> GivenUp:
+        """Return what was packed."""
+        dead_at, attempts, reason_bytes, has_body = _GIVEN_UP.unpack_from(data)
+        end = _GIVEN_UP.size + reason_bytes
+        reason = data[_GIVEN_UP.size : end].decode(errors="replace")
+        return cls(dead_at, attempts, reason, data[end:] if has_body else None)
 
 
-def checksum(event_id: int, lane: str, body: bytes, accepted_at: float) -> int:
-    """Return a number that changes with any part of an event."""
-    encoded = lane.encode()
-    start = FIELDS.pack(False, len(encoded), len(body), event_id, accepted_at)
-    return crc32(body, crc32(start + encoded))
+class Head(NamedTuple):
+    """What the first page says."""
+
+    text: bytes  # of the owner
+    size: int  # of the file, in bytes
+    base: int = 0  # ids up to this one may have been given before
+    schema: int = SCHEMA
+
+    def packed(self) -> bytes:
+        """Return how the file begins."""
+        head = _FILE.pack(_MAGIC, self.schema, self.size, self.base, len(self.text)) + self.text
+        return head + _CHECK.pack(crc32(head))
+
+    @classmethod
+    def read(cls, data: View) -> Head | None:
+        """Read the first page; `None` if it is damaged."""
+        if len(data) < PAGE_BYTES:
+            return None
+        magic, schema, size, base, text_bytes = _FILE.unpack_from(data)
+        end = _FILE.size + text_bytes
+        if magic != _MAGIC or text_bytes > MOST_TEXT:
+            return None
+        if _CHECK.unpack_from(data, end)[0] != crc32(data[:end]):
+            return None
+        return cls(data[_FILE.size : end], size, base, schema)
 
 
-class _Parsed(NamedTuple):
-    is_live: bool
-    record: Record | None  # `None` if it is damaged
-    end: int
-
-
-def parse(view: mmap.mmap | bytes, at: int, limit: int) -> _Parsed:
-    """Read the record at `at`, which ends before `limit`."""
-    is_live = at + STATE_AT >= limit or view[at + STATE_AT] != SETTLED
-    start = at + START.size
-    if start + FIELDS.size > limit:
-        return _Parsed(is_live, None, limit)
-    _, _, attempts, reason, found = START.unpack_from(view, at)
-    kind, lane_bytes, body_bytes, event_id, accepted_at = FIELDS.unpack_from(view, start)
-    text = start + FIELDS.size
-    end = text + lane_bytes + body_bytes
-    if end > limit or crc32(view[start:end]) != found:
-        return _Parsed(is_live, None, limit)
-    lane = view[text : text + lane_bytes].decode(errors="replace")
-    record = Record(
-        event_id,
-        lane,
-        view[text + lane_bytes : end],
-        bool(kind),
-        accepted_at,
-        attempts,
-        _reason(view, reason) if reason else "",
-    )
-    return _Parsed(is_live, record, end)
-
-
-def _reason(view: mmap.mmap | bytes, number: int) -> str:
-    at = REASONS_AT + (number - 1) * REASON_BYTES
-    if number > MOST_REASONS or len(view) < PAGE_BYTES:
-        return ""
-    return view[at : at + REASON_BYTES].rstrip(b"\0").decode(errors="replace")
-
-
-def head_of(text: bytes, segment_bytes: int) -> bytes:
-    """Return how the file begins."""
-    head = _FILE.pack(_MAGIC, SCHEMA, segment_bytes, len(text)) + text
-    return head + _CHECK.pack(crc32(head))
-
-
-def packed(payload: bytes) -> bytes:
+def packed(event_id: int, kind: int, names: bytes, body: bytes, accepted_at: float) -> bytes:
     """Return the bytes of a record that is not alive yet."""
+    fields = FIELDS.pack(kind, len(names), len(body), event_id, accepted_at)
+    payload = fields + names + body
     return START.pack(MARK, SETTLED, 0, 0, crc32(payload)) + payload
 
 
-def note_of(spilled: int) -> bytes:
-    """Return how it is noted that the journal was emptied up to this id."""
-    return SPILLED.pack(spilled, crc32(spilled.to_bytes(8, "little")))
+def end_of(start: View) -> int:
+    """Return how far a segment is written, as its first page says; 0 if that is cut short."""
+    return int(END.unpack_from(start, END_AT)[0]) if len(start) >= PAGE_BYTES else 0
 
 
-class Header(NamedTuple):
-    """What the first page of a journal says."""
+class Spot(NamedTuple):
+    """Where a record is, and what its head says."""
 
-    text: bytes  # of the owner
-    schema: int
-    segment_bytes: int
+    at: int
+    end: int
+    state: int
+    kind: int
+    id: int
+    is_whole: bool  # whether its bytes fit its checksum
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is an event that is still to be delivered."""
+        return self.kind == EVENT and self.state not in (SETTLED, BURIED)
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether it is a dead letter that nobody has struck off."""
+        return self.state == BURIED or (self.kind != EVENT and self.state != SETTLED)
 
 
-class Recovered(NamedTuple):
-    """What was found in the journal of a process that is gone."""
-
-    records: list[Record]  # alive, the oldest first
-    last_id: int
-    damaged: bool
-    spilled: int = 0  # what has been moved to the database, up to this id; 0 if nothing has
-
-
-def read_header(data: bytes) -> Header | None:
-    """Read the first page of a journal; `None` if it is damaged."""
-    if len(data) < _FILE.size:
+def spot_at(view: View, at: int, limit: int) -> Spot | None:
+    """Look at what may be a record at `at`, which ends before `limit`; `None` if it is none."""
+    if at + RECORD_BYTES > limit:
         return None
-    magic, schema, segment_bytes, text_bytes = _FILE.unpack_from(data)
-    end = _FILE.size + text_bytes
-    if magic != _MAGIC or end + _CHECK.size > min(len(data), STARTED_AT[0]):
-        return None
-    if _CHECK.unpack_from(data, end)[0] != crc32(data[:end]):
-        return None
-    return Header(data[_FILE.size : end], schema, segment_bytes)
-
-
-def recover(data: bytes) -> Recovered:
-    """Read what is alive in the bytes of a journal, past any damage."""
-    header = read_header(data)
-    if (
-        header is None
-    ):  # where the second segment begins is unknown, and its records are found all the same
-        damaged, segments = True, [(PAGE_BYTES, len(data))]
-    else:
-        ends = [PAGE_BYTES + header.segment_bytes, PAGE_BYTES + 2 * header.segment_bytes]
-        damaged = len(data) < ends[1]
-        segments = [(PAGE_BYTES, min(ends[0], len(data))), (ends[0], min(ends[1], len(data)))]
-    records: dict[int, Record] = {}
-    last_id = 0
-    starts = [
-        int(STARTED.unpack_from(data, at)[0]) if len(data) >= PAGE_BYTES else 0 for at in STARTED_AT
-    ]
-    for (base, limit), started in zip(segments, starts, strict=False):
-        segment = _read_segment(data, base, limit)
-        records.update((record.id, record) for record in segment.records)
-        last_id = max(last_id, segment.last_id)
-        damaged = (
-            damaged
-            or segment.damaged
-            or (started != NOT_STARTED and not 0 < started <= segment.last_id)
-        )
-    spilled = read_spilled(data)
-    return Recovered(
-        [records[key] for key in sorted(records)], last_id, damaged or spilled is None, spilled or 0
+    mark, state, _, _, found, kind, names_bytes, body_bytes, event_id, _ = _ALL.unpack_from(
+        view, at
     )
-
-
-def read_spilled(data: bytes) -> int | None:
-    if len(data) < PAGE_BYTES:
+    end = at + RECORD_BYTES + names_bytes + body_bytes
+    if mark != MARK or end > limit:
         return None
-    spilled, found = SPILLED.unpack_from(data, SPILLED_AT)
-    return int(spilled) if crc32(spilled.to_bytes(8, "little")) == found else None
+    is_whole = crc32(view[at + START.size : end]) == found
+    # Where the next one begins as this one says, its head can be believed.
+    if not is_whole and end != limit and view[end : end + len(MARK)] != MARK:
+        return None
+    return Spot(at, end, state, kind, event_id, is_whole)
 
 
-def _read_segment(data: bytes, base: int, limit: int) -> Recovered:
-    """Read one segment; what cannot be read of this round counts as damage, older rounds do not."""
-    last = LAST.unpack_from(data, base)[0] if base + LAST.size <= limit else 0
-    records, newest, damaged = [], 0, False
-    expected = base + LAST.size
-    for at, parsed in _scan(data, expected, limit):
-        if parsed.record is None:
-            damaged = damaged or parsed.is_live
+def walk(view: View, at: int, limit: int) -> Iterator[Spot]:
+    """Look at all records from `at` up to `limit`, past any damage."""
+    while at < limit:
+        spot = spot_at(view, at, limit)
+        if spot is None:
+            at = view.find(MARK, at if view[at : at + 1] != MARK[:1] else at + 1, limit)
+            if at < 0:
+                return
             continue
-        event_id = parsed.record.id
-        damaged = damaged or (at > expected and (parsed.is_live or newest < event_id <= last))
-        newest, expected = max(newest, event_id), parsed.end
-        if parsed.is_live:
-            records.append(parsed.record)
-    return Recovered(records, newest, damaged or newest < last)
+        yield spot
+        at = spot.end
 
 
-def _scan(data: bytes, at: int, limit: int) -> Iterator[tuple[int, _Parsed]]:
-    at = data.find(MARK, at, limit)
-    while at >= 0:
-        parsed = parse(data, at, limit)
-        yield at, parsed
-        at = data.find(MARK, parsed.end if parsed.record else at + 1, limit)
+def record_at(view: View, at: int, limit: int) -> Record | None:
+    """Read the record at `at`; `None` if it is damaged, or not there any more."""
+    if at + RECORD_BYTES > limit:
+        return None
+    mark, _, tried, why, found, kind, names_bytes, body_bytes, event_id, accepted_at = (
+        _ALL.unpack_from(view, at)
+    )
+    start = at + RECORD_BYTES
+    body_at = start + names_bytes
+    end = body_at + body_bytes
+    if mark != MARK or end > limit or crc32(view[at + START.size : end]) != found:
+        return None
+    names = view[start:body_at].decode(errors="replace")
+    reason = reason_of(view, why) if why else ""
+    return Record(event_id, names, view[body_at:end], kind, accepted_at, tried, reason)
+
+
+def reason_of(view: View, number: int) -> str:
+    """Return the reason of this number."""
+    if not 0 < number <= MOST_REASONS:
+        return ""
+    at = REASONS_AT + (number - 1) * REASON_BYTES
+    return view[at : at + REASON_BYTES].rstrip(b"\0").decode(errors="replace")
+
+
+class Found(NamedTuple):
+    """What is in a segment that a process has left."""
+
+    head: Head | None  # `None` if it is damaged
+    tail: int
+    records: int
+    waiting: int
+    letters: int
+    last_id: int
+    is_damaged: bool
+    given_up: frozenset[int]  # events of which there is a letter
+
+
+def survey_of(data: bytes) -> Found:
+    """See what is in the bytes of a segment, and whether they are as they were written."""
+    head = Head.read(data)
+    end = end_of(data)
+    is_damaged = head is None or len(data) < head.size or end < PAGE_BYTES
+    last_id = head.base if head is not None else 0
+    records = waiting = letters = 0
+    given_up = []
+    tail = expected = PAGE_BYTES
+    for spot in walk(data, PAGE_BYTES, len(data)):
+        # Behind the end are at most the one that was being written, and those of an earlier use.
+        is_in_order = spot.at == expected and (spot.at < end or spot.state == LIVE)
+        if not is_in_order and spot.at >= end:
+            if not (spot.is_whole and spot.state == LIVE):
+                continue
+            is_damaged = True
+        is_damaged = is_damaged or not is_in_order or not spot.is_whole
+        records += 1
+        waiting += spot.waits
+        letters += spot.is_letter
+        if spot.kind == GIVEN_UP:
+            given_up.append(spot.id)
+        else:
+            last_id = max(last_id, spot.id)
+        tail = expected = spot.end
+    return Found(
+        head,
+        tail,
+        records,
+        waiting,
+        letters,
+        last_id,
+        is_damaged or tail < end,
+        frozenset(given_up),
+    )

@@ -7,16 +7,17 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
-from .disk import QUOTA_BYTES
-from .files import Files
-from .letters import DeadLetter
+from .files import Files, head_of
+from .log import Log
 from .paths import NO_SPOOLS, check_directory
-from .records import PAGE_BYTES, Record, read_header, recover
-from .store import Store
+from .records import EVENT, RECORD_BYTES, Head, Record
+from .segment import Segment
 from .values import Owner, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .letters import DeadLetter
 
     Records = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -27,13 +28,12 @@ class Left(NamedTuple):
     stem: str
     owner: Owner | None
     is_alive: bool
-    has_database: bool
-    waiting: int  # of a living process, only what its journal shows
+    waiting: int
     oldest_at: float | None
     bytes: int
     letters: list[DeadLetter] | None  # None if they cannot be read
     trouble: str | None = None
-    put_off: tuple[Record, ...] = ()  # of a living process, those that are to be tried again
+    put_off: tuple[Record, ...] = ()  # those that are to be tried again
 
     @property
     def dead(self) -> int:
@@ -54,7 +54,8 @@ def survey(directory: str) -> list[Left]:
         {
             name.split(".")[0]
             for name in names
-            if name.endswith((".lock", ".journal", ".db")) and not name.startswith(NO_SPOOLS)
+            if name.endswith((".lock", ".log", ".journal", ".db"))
+            and not name.startswith(NO_SPOOLS)
         }
     )
     return [_look(directory, stem) for stem in stems]
@@ -62,113 +63,123 @@ def survey(directory: str) -> list[Left]:
 
 def _look(directory: str, stem: str) -> Left:
     files = Files(directory, stem)
-    size = sum(_bytes(files.path(suffix)) for suffix in ("journal", "db", "db-wal"))
-    has_database = os.path.exists(files.path("db"))
     owner = _owner(files)
+    size = files.size
     try:
-        with _held(files, owner) as store:
-            oldest = store.oldest()
-            return Left(
-                stem,
-                owner,
-                False,
-                has_database,
-                store.waiting,
-                oldest and oldest[1],
-                size,
-                store.letters(),
-            )
+        with _held(files, owner) as log:
+            return _left(log, size, is_alive=False)
     except SpoolLocked:
-        return _living(files, owner, has_database, size)
+        return _living(files, owner, size)
     except (SpoolError, OSError) as error:
-        return Left(stem, owner, False, has_database, 0, None, size, None, str(error))
+        return Left(stem, owner, False, 0, None, size, None, str(error))
 
 
-def _bytes(path: str) -> int:
+def _left(log: Log, size: int, *, is_alive: bool) -> Left:
+    put_off = [
+        record
+        for segment in log.segments
+        for spot in (segment.spots() if segment.alive else ())
+        if spot.waits and (record := segment.read(spot.at)) is not None and record.reason
+    ]
+    letters = list(log.dead_letters())
+    return Left(
+        log.files.stem,
+        log.owner,
+        is_alive,
+        log.alive,
+        log.oldest_at(),
+        size,
+        letters,
+        put_off=tuple(put_off),
+    )
+
+
+def _living(files: Files, owner: Owner | None, size: int) -> Left:
+    """Look at the log of a process that runs. It goes on meanwhile, so nothing is changed."""
+    log = Log(files, owner or Owner("?", "?"), "process")
     try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
-def _living(files: Files, owner: Owner | None, has_database: bool, size: int) -> Left:
-    """Look at the journal of a process that runs; its database is open to nobody else."""
-    with contextlib.suppress(OSError), files.open_journal() as file:
-        records = recover(file.read()).records
-        waiting = [record.accepted_at for record in records if not record.is_letter]
-        letters = [
-            DeadLetter.refused(f"{each.id:x}", each.body, each.accepted_at)
-            for each in records
-            if each.is_letter
-        ]
-        return Left(
-            files.stem,
-            owner,
-            True,
-            has_database,
-            len(waiting),
-            min(waiting, default=None),
-            size,
-            letters,
-            put_off=tuple(record for record in records if record.reason),
-        )
-    return Left(files.stem, owner, True, has_database, 0, None, size, [])
+        for number in files.numbers():
+            segment = Segment(log, files.segment_path(number), Head(b"", 0))
+            with contextlib.suppress(FileNotFoundError):
+                segment.survey()
+                log.segments.append(segment)
+        return _left(log, size, is_alive=True)._replace(owner=owner)
+    except (SpoolError, OSError) as error:
+        return Left(files.stem, owner, True, 0, None, size, [], str(error))
+    finally:
+        for segment in log.segments:
+            segment.close()
 
 
 def _owner(files: Files) -> Owner | None:
-    """Return whose events these are, as the journal or the database says."""
-    with contextlib.suppress(OSError), files.open_journal() as file:
-        header = read_header(file.read(PAGE_BYTES))
-        if header is not None and header.text.count(b"\n") == 1:
-            return Owner(*header.text.decode().split("\n"))
-    if os.path.isfile(files.path("db")):
-        from .sqlite import owner_of
+    """Return whose events these are, as a segment says."""
+    with contextlib.suppress(OSError):
+        for number in files.numbers():
+            head = head_of(files.segment_path(number))
+            if head is not None and head.text.count(b"\n") == 1:
+                return Owner(*head.text.decode().split("\n"))
+        if files.have_earlier:
+            from .earlier import owner_of
 
-        return owner_of(files.path("db"))
+            return owner_of(files)
     return None
 
 
 @contextlib.contextmanager
-def held(directory: str, left: Left) -> Iterator[Store]:
+def held(directory: str, left: Left) -> Iterator[Log]:
     """Hold a set of files of a process that is gone, to change what is in it. Raises `SpoolError`."""
-    with _held(Files(directory, left.stem), left.owner) as store:
-        yield store
+    with _held(Files(directory, left.stem), left.owner) as log:
+        yield log
 
 
 @contextlib.contextmanager
-def _held(files: Files, owner: Owner | None) -> Iterator[Store]:
+def _held(files: Files, owner: Owner | None) -> Iterator[Log]:
     files.lock()
     if owner is None or not files.is_ours(owner):
         files.close(remove=False)
-        msg = f"{files.path('db')} does not say whose it is, or was written by a newer version: it is left alone"
+        msg = f"{files.path('log')} does not say whose it is, or was written by a newer version: it is left alone"
         raise SpoolError(msg)
-    store = Store(files=files, owner=owner, durability="process", quota_bytes=QUOTA_BYTES)
+    log = Log(files, owner, "process")
     try:
-        store.recover()
-        yield store
+        log.recover()
+        yield log
     finally:
-        store.close()
+        log.close()
 
 
-def requeue(store: Store, letters: list[DeadLetter], records: Callable[[bytes], Records]) -> int:
-    """Make dead letters events again; returns how many. What was never sent has no body, and stays.
+def requeue(log: Log, letters: list[DeadLetter], records: Callable[[bytes], Records]) -> int:
+    """Make dead letters events again, before all others; returns how many. What was never sent has no
+    body, and stays.
 
     `records` says what an event with a body concerns and updates.
     """
-    requeued = [
-        Record(
-            int(letter.id, 16),
-            written(*records(letter.body)),
-            letter.body,
-            is_letter=False,
-            accepted_at=letter.accepted_at,
-        )
-        for letter in letters
-        if letter.body is not None
-    ]
-    return store.requeue(requeued)
+    chosen = [letter for letter in letters if letter.body is not None]
+    if not chosen:
+        return 0
+    events = []
+    for number, letter in enumerate(chosen, log.last_id + 1):
+        body = letter.body or b""
+        names = written(*records(body)).encode()
+        events.append((number, EVENT, names, body, letter.accepted_at))
+    size = sum(RECORD_BYTES + len(names) + len(body) for _, _, names, body, _ in events)
+    first = log.files.number_of(log.segments[0].path) - 1
+    segment = log.new_segment(log.last_id, size, first)
+    for event in events:
+        segment.append(*event)
+    log.segments.insert(0, segment)
+    log.last_id += len(events)
+    _strike(log, {letter.id for letter in chosen})
+    return len(events)
 
 
-def purge(store: Store, letters: list[DeadLetter]) -> int:
+def purge(log: Log, letters: list[DeadLetter]) -> int:
     """Delete dead letters for good; returns how many."""
-    return store.purge([int(letter.id, 16) for letter in letters])
+    _strike(log, {letter.id for letter in letters})
+    return len(letters)
+
+
+def _strike(log: Log, ids: set[str]) -> None:
+    for segment in log.segments:
+        for at, record in segment.letter_records():
+            if f"{record.id:x}" in ids:
+                segment.strike_letter(at)

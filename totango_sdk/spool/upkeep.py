@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolError
 from ..log import tell_once
-from .anew import leave, remembered, rescue
+from . import anew
 from .files import Files
+from .log import given_up
 from .paths import make_directory
-from .remnant import Remnant
+from .records import EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .journal import Journal
+    from .log import Log
     from .opening import Opening
     from .outlet import Outlet
-    from .spill import Spill
+    from .room import Room
+    from .segment import Segment
     from .state import State
-    from .store import Store
 
 _MOST_ADOPTED = 16
 
@@ -31,15 +33,15 @@ class Upkeep:
         self,
         state: State,
         opening: Opening,
+        room: Room,
         outlet: Outlet,
-        spill: Spill,
         *,
         forget: Callable[[], None],
     ) -> None:
         self._state = state
+        self._room = room
         self._opening = opening
         self._outlet = outlet
-        self._spill = spill
         self._forget_all = forget
         self.forget()
 
@@ -49,32 +51,25 @@ class Upkeep:
 
     @property
     def is_needed(self) -> bool:
-        """Whether a segment waits to be emptied, more can be adopted, or there is time to strike
-        off.
-        """
-        journal = self._state.journal
-        if journal is None:
+        """Whether there is no segment to go on in, one is empty, or more can be adopted."""
+        if self._state.active is None:
             return False
-        if journal.sealed is not None or self._can_adopt_more:
-            return True
-        return not self._outlet.lanes.out and any(store.struck for store in self._state.stores())
+        return self._outlet.has_emptied or self._room.is_short or self._can_adopt_more
 
     @property
     def _can_adopt_more(self) -> bool:
-        return self.more_dead and any(
-            not store.behind and store.waiting <= len(store.struck) for store in self._state.adopted
-        )
+        return self.more_dead and any(not log.alive for log in self._state.adopted)
 
     def maintain(self, *, adopt: bool) -> None:
         """Do what `put` leaves for the sender's thread; see `Spool.maintain`."""
         state = self._state
         with state.house:
-            if state.journal is None:
+            if state.active is None:
                 return
-            if adopt or not state.journal.is_whole:
+            if adopt or not state.active.is_whole:
                 self._guarded(self.look_after_files)
-            self._guarded(self._spill_in_time)
             self._guarded(self._tidy)
+            self._guarded(self._make_ready)
             self._guarded(self._let_go_of_drained)
             if adopt or (self.more_dead and len(state.adopted) < _MOST_ADOPTED):
                 self._guarded(self._adopt)
@@ -86,80 +81,86 @@ class Upkeep:
         except SpoolError as error:
             tell_once(f"care {type(error).__name__}", f"the spool goes on after: {error}")
 
-    def _spill_in_time(self) -> None:
-        with self._state.disk:
-            for store in self._state.stores():
-                store.strike()
-            self._spill.empty()
+    def _make_ready(self) -> None:
+        if self._room.is_short:
+            with self._state.disk:
+                self._room.make(0, 0)
 
     def _tidy(self) -> None:
-        with self._state.disk:
-            for store in self._state.stores():
-                store.tidy()
-            self._count_lost()
-
-    def _count_lost(self) -> None:
-        """Count those as dead that are nowhere any more after a database was mended."""
         state = self._state
-        mended = [store for store in state.stores() if store.was_mended]
-        if not mended:
-            return
-        behind = {each for store in state.stores() for each in store.ids_behind()}
-        with state.memory:
-            lanes = self._outlet.lanes
-            struck = {each for store in state.stores() for each in store.struck}
-            here = len(state.fresh) + lanes.waiting_ids + lanes.out
-            here += len([each for each in behind - struck if not lanes.is_out(each)])
-            lost = state.accepted - state.delivered - state.dead - here
-            state.dead += lost
-        for store in mended:
-            store.was_mended = False
-        if lost:
-            tell_once(
-                "lost", f"{lost} events could not be read from a damaged spool file", level="error"
-            )
+        with state.disk:
+            for log in state.logs():
+                self._room.clear(log)
+            self._outlet.has_emptied = False
+            for log in state.logs():
+                self._spare(log)
+
+    def _spare(self, log: Log) -> None:
+        """Take no more space, memory and descriptors than what is alive needs."""
+        state = self._state
+        for segment in log.sparse(state.active):
+            if segment in state.unsynced:
+                continue
+            if segment.alive:
+                with state.memory:
+                    self._outlet.move(log.write_anew(segment, self._outlet.places))
+            elif log is state.own:
+                self._move_letters(segment)
+                if segment.is_empty:
+                    log.drop(segment)
+        for segment in log.segments[:-1]:
+            if segment.unread == segment.events:
+                segment.rest()
+
+    def _move_letters(self, segment: Segment) -> None:
+        """Write dead letters behind all else. What finds no room stays."""
+        for at, record in segment.letter_records():
+            letter = given_up(record) if record.kind == EVENT else record
+            if not self._outlet.keep_letter(letter):
+                return
+            segment.strike_letter(at)
+
+    # -- what dead processes left
 
     def _adopt(self) -> None:
         state = self._state
         owner = state.owner
         assert owner is not None
         self.more_dead = False
-        known = {store.files.stem for store in state.stores()}
+        held = {log.files.stem for log in state.logs()}
         for files in Files.found(state.directory, owner):
-            if files.stem in known:
+            if files.stem in held:
                 continue
             if len(state.adopted) >= _MOST_ADOPTED:
                 self.more_dead = True
                 return
-            recovered = self._opening.recover(files, owner, Remnant)
-            if recovered is not None:
-                self._add(*recovered)
+            log = self._opening.recover(files, owner)
+            if log is not None:
+                self._add(log)
 
-    def _add(self, store: Store, last_id: int) -> None:
+    def _add(self, log: Log) -> None:
         state = self._state
         # Two processes that began with the same number by chance cannot be told apart here.
-        taken = {state.next_id >> 32, *(each.base for each in state.stores())}
-        store.base = last_id >> 32
-        if store.is_empty or (store.waiting and store.base in taken):
-            store.close()
+        taken = {state.next_id >> 32, *(each.base for each in state.logs())}
+        if log.is_empty or (log.alive and log.base in taken):
+            log.close()
             return
         with state.disk, state.memory:
-            store.was_mended = False
-            if store.waiting:
+            if log.alive:
                 self._outlet.put_ours_behind()
-            state.accepted += store.waiting
-            state.adopted.append(store)
+            state.accepted += log.alive
+            state.adopted.append(log)
 
     def _let_go_of_drained(self) -> None:
         state = self._state
         with state.disk:
-            for store in [each for each in state.adopted if each.is_drained]:
-                store.strike()
-                if store.dead and state.own is not None:
-                    store.move_letters(state.own)
-                state.adopted.remove(store)
-                store.drop()
-                store.close()
+            for log in [each for each in state.adopted if not each.alive]:
+                for segment in log.segments:
+                    self._move_letters(segment)
+                if log.letters:  # there is no room for them
+                    continue
+                state.adopted.remove(log)
+                log.close()
 
     # -- when somebody removed, replaced or cut short our files (with `house` held)
 
@@ -167,19 +168,18 @@ class Upkeep:
         """Make our files anew if they are not as we left them. Raises `SpoolError`."""
         state = self._state
         with state.disk, state.memory:
-            journal, own = state.journal, state.own
-            if journal is None or own is None:
+            own, active = state.own, state.active
+            if own is None or active is None:
                 return
-            trouble = own.files.trouble(journal)
-            if trouble is None and not own.is_in_place:
-                trouble = f"{own.files.path('db')!r} was removed or replaced"
+            held = [segment for segment in own.segments if segment.is_held]
+            trouble = own.files.trouble(held)
             if trouble is None:
                 return
             tell_once(
                 f"anew {trouble}", f"{trouble}: the spool's files are made anew", level="error"
             )
-            if own.files.are_open(journal):
-                self._make_anew(journal, own)
+            if own.files.is_lock_open and all(segment.is_open for segment in held):
+                self._make_anew(own)
             else:
                 self._begin_again()
 
@@ -193,32 +193,28 @@ class Upkeep:
         self._outlet.was_out.update(was_out)
         self._opening.open(state.owner)
 
-    def _make_anew(self, journal: Journal, own: Store) -> None:
+    def _make_anew(self, own: Log) -> None:
         state = self._state
         make_directory(state.directory)
-        store = self._opening.new_store()
+        log = self._opening.new_log()
         try:
-            fresh = self._opening.new_journal(store.files)
+            places = anew.copy_all(own, log, self._outlet.places)
+            active = self._opening.new_segment(log, state.next_id - 1, state.segment_bytes)
         except BaseException:
-            store.close()
+            for segment in log.segments:
+                segment.remove()
+            log.close()
             raise
-        store.base, store.cursor, store.behind = own.base, own.cursor, own.behind
-        store.on_drop = lambda: fresh.note_spilled(0)
-        ids = journal.live_ids()
-        try:
-            own.copy_to(store)
-            store.note(state.next_id)
-            bodies = {**state.kept, **self._outlet.away}
-            rescue(journal, store, remembered(self._outlet.lanes, state.fresh, bodies))
-        except BaseException:
-            store.drop()
-            fresh.close()
-            store.files.remove_journal()
-            store.close()
-            raise
-        if ids:
-            self._spill.unpulled(store, ids[-1])
-            fresh.note_spilled(ids[-1])
-        state.kept.clear()
-        state.own, state.journal = store, fresh
-        leave(journal, own)
+        unread = own.unread - log.unread
+        log.segments.append(active)
+        log.last_id = own.last_id
+        places |= anew.rewrite(self._outlet.known_besides(places), active)
+        active.pulled, active.cursor = active.events, active.tail  # they are in their lanes
+        fresh = anew.rewrite(anew.known_of(state.fresh, places), active)
+        anew.leave(own, state.ready)
+        self._outlet.move(places)
+        state.own, state.active, state.ready, state.unsynced = log, active, None, deque()
+        state.fresh.clear()
+        state.fresh_end = 0  # until all was read
+        if unread > len(fresh):
+            self._outlet.tell_lost(own.files.stem, unread - len(fresh))

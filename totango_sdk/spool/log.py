@@ -1,0 +1,261 @@
+"""The log of one process: a row of segments, ours or those that a dead process has left.
+
+The last segment is the one that is written; what is before it is sealed. A sealed one with nothing
+alive goes, and one that is nearly empty is written anew in its place, so that an event that waits for
+hours, or a dead letter, pins no space. Used with the spool's `disk` lock held, but for `recover`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from ..errors import SpoolError, SpoolFull
+from ..log import tell_once
+from .files import owner_text
+from .letters import DeadLetter
+from .paths import link_aside, set_aside
+from .records import EVENT, GIVEN_UP, PAGE_BYTES, REFUSED, GivenUp, Head, Record
+from .segment import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from .files import Files
+    from .values import Owner
+
+_FIRST_NUMBER = 1 << 24  # before it there is room for what comes back from the dead
+_MOST_OF_ALL = 16  # a segment has at least a so many-th of all bytes, so that there are never many
+_SPARSE = 8  # of so many records at most one is alive
+_LEAST_SPARED = 64 << 10
+DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
+
+
+class Log:
+    """A set of files as the spool sees it."""
+
+    def __init__(self, files: Files, owner: Owner, durability: str) -> None:
+        self.files = files
+        self.owner = owner
+        self.durability = durability
+        self.segments: list[Segment] = []
+        self.last_id = 0
+
+    # -- what a dead process left
+
+    def recover(self) -> None:
+        """Read what a dead process left. Raises `SpoolError` or `OSError`, with everything still
+        there.
+
+        What is damaged is set aside under another name, and what can be read of it is kept.
+        """
+        self.files.set_strange_aside()
+        self._take_over_earlier()
+        given_up: set[int] = set()
+        for number in self.files.numbers():
+            segment = Segment(self, self.files.segment_path(number), Head(b"", 0))
+            found = segment.survey()
+            self.last_id = max(self.last_id, found.last_id)
+            given_up |= found.given_up
+            if found.is_damaged or found.head is None:
+                segment = self._mended(segment)
+            self.segments.append(segment)
+        if given_up:
+            self._strike_given_up(given_up)
+        for segment in [each for each in self.segments if each.is_empty]:
+            self.drop(segment)
+
+    def _take_over_earlier(self) -> None:
+        if self.files.have_earlier:
+            from .earlier import take_over
+
+            take_over(self.files, self.owner, self.new_segment)
+
+    def _mended(self, segment: Segment) -> Segment:
+        """Set a damaged file aside, and return one with what can be read of it, in its place."""
+        path = segment.path
+        segment.head = Head(owner_text(self.owner), os.stat(path).st_size)
+        told = f"the spool file {path} is damaged"
+        if segment.head.size < PAGE_BYTES:
+            aside = set_aside(path)
+            tell_once(f"corrupt {path}", f"{told}; it was set aside as {aside}", level="error")
+            return Segment(self, path, segment.head)
+        try:
+            lost = segment.damaged()
+            aside = link_aside(path)
+            mended, _ = segment.copy(self, path, self.durability)
+        except SpoolFull as full:
+            # Past the damage it can be read as well.
+            tell_once(f"corrupt {path}", f"{told}; it stays where it is: {full}", level="error")
+            return segment
+        segment.close()
+        mended.rest()
+        tell_once(
+            f"corrupt {path}",
+            f"{told}; it was set aside as {aside}, and what can be read of it is kept "
+            f"({mended.records} events; of {lost} more nothing but that they were)",
+            level="error",
+        )
+        return mended
+
+    def _strike_given_up(self, given_up: Container[int]) -> None:
+        """Strike off events of which there is a letter: the process was killed between the two."""
+        for segment in self.segments:
+            for spot in segment.spots() if segment.alive else ():
+                if spot.waits and spot.id in given_up:
+                    segment.strike(spot.at)
+                    segment.pulled += 1
+
+    # -- what is in it
+
+    @property
+    def base(self) -> int:
+        """The upper half of the ids in it."""
+        return self.last_id >> 32
+
+    @property
+    def alive(self) -> int:
+        """Events that wait here or are out."""
+        return sum(segment.alive for segment in self.segments)
+
+    @property
+    def letters(self) -> int:
+        """Dead letters that are here."""
+        return sum(segment.letters for segment in self.segments)
+
+    @property
+    def unread(self) -> int:
+        """Events that are in no lane yet."""
+        return sum(segment.unread for segment in self.segments)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(segment.head.size for segment in self.segments)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of this is needed any more."""
+        return all(segment.is_empty for segment in self.segments)
+
+    def next_unread(self) -> int | None:
+        """Return the id of the next event that is in no lane yet. Raises `SpoolError`."""
+        found = (segment.next_unread() for segment in self.segments if segment.unread)
+        return next((event_id for event_id in found if event_id is not None), None)
+
+    def oldest_at(self) -> float | None:
+        """Return when the oldest event that is here was accepted, as far as that can be read."""
+        for segment in self.segments:
+            with contextlib.suppress(SpoolError):
+                record = segment.oldest()
+                if record is not None:
+                    return record.accepted_at
+        return None
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Return the dead letters."""
+        told = (
+            set()
+        )  # one that was written elsewhere by a process that was killed then is here twice
+        for segment in self.segments:
+            for _, record in segment.letter_records():
+                if record.id not in told:
+                    told.add(record.id)
+                    yield letter_of(record)
+
+    # -- segments
+
+    def new_segment(self, base: int, size: int, number: int | None = None) -> Segment:
+        """Make one, behind all others, for this many bytes of records. Raises `SpoolError`."""
+        path = self.files.segment_path(self.next_number if number is None else number)
+        head = Head(owner_text(self.owner), PAGE_BYTES + size, base)
+        if not self.files.are_in_place:
+            msg = f"the spool's directory {self.files.directory!r} was removed or replaced"
+            raise SpoolError(msg)
+        return Segment.create(self, path, head, self.durability)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the segment that comes behind all others."""
+        return self.files.number_of(self.segments[-1].path) + 1 if self.segments else _FIRST_NUMBER
+
+    def size_for(self, segment_bytes: int) -> int:
+        """Return how many bytes the next segment should have: the more there are, the larger."""
+        return max(segment_bytes, self.size // _MOST_OF_ALL)
+
+    def drop(self, segment: Segment) -> None:
+        """Remove a segment of which nothing is needed any more."""
+        self.segments.remove(segment)
+        segment.remove()
+
+    def sparse(self, active: Segment | None) -> list[Segment]:
+        """Return the sealed segments of which little is alive."""
+        return [
+            segment
+            for segment in self.segments
+            if segment is not active
+            and segment.head.size > _LEAST_SPARED
+            and (segment.alive + segment.letters) * _SPARSE <= segment.records
+        ]
+
+    def write_anew(
+        self, segment: Segment, in_lanes: Container[int]
+    ) -> dict[int, tuple[Segment, int]]:
+        """Write what is alive in a segment into a smaller one in its place; returns where it stands
+        now. Raises `SpoolFull`.
+        """
+        if segment.damaged():
+            return {}
+        copy, places = segment.copy(self, segment.path, self.durability, in_lanes)
+        self.segments[self.segments.index(segment)] = copy
+        segment.close()
+        return {event_id: (copy, at) for event_id, at in places.items()}
+
+    # -- letting go
+
+    def close(self, last_id: int = 0) -> None:
+        """Let go of all files; those with nothing in them go, and the lock with the last.
+
+        What stays remembers that ids up to the last one may have been given.
+        """
+        for segment in self.segments:
+            if segment.is_empty:
+                segment.remove()
+            else:
+                if last_id:
+                    with contextlib.suppress(SpoolError):
+                        segment.note_base(last_id)
+                segment.close()
+        self.segments = []
+        self.files.close(remove=not self.files.hold_anything)
+
+    def disown(self) -> None:
+        """Let go of what a fork has inherited, or who has our descriptors' numbers by now."""
+        for segment in self.segments:
+            segment.close()
+        self.segments = []
+        self.files.abandon()
+
+
+def given_up(record: Record) -> Record:
+    """Return a letter to be kept elsewhere, of one that was buried where it stood."""
+    letter = GivenUp(record.accepted_at, record.attempts, record.reason, record.body)
+    return record._replace(kind=GIVEN_UP, body=letter.packed())
+
+
+def letter_of(record: Record) -> DeadLetter:
+    """Return what a record says of a dead letter."""
+    if record.kind == REFUSED:
+        return DeadLetter.refused(f"{record.id:x}", record.body, record.accepted_at)
+    if record.kind == EVENT:  # buried on a full disk, where it stands
+        record = given_up(record)
+    dead_at, attempts, reason, body = GivenUp.read(record.body)
+    return DeadLetter(
+        id=f"{record.id:x}",
+        reason=reason,
+        body=body,
+        attempts=attempts,
+        accepted_at=record.accepted_at,
+        dead_at=dead_at,
+    )

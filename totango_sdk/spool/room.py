@@ -1,0 +1,103 @@
+"""Room for what comes: a segment that is ready before the active one is full, and none that is empty."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..errors import SpoolFull
+from .records import PAGE_BYTES, RECORD_BYTES
+from .segment import LEAST_SEGMENT_BYTES
+from .state import CLOSED
+from .values import SpoolClosed
+
+if TYPE_CHECKING:
+    from .log import Log
+    from .opening import Opening
+    from .segment import Segment
+    from .state import State
+
+_FULL_SECONDS = 0.1
+
+
+class Room:
+    """Makes segments ready, and uses them again. Used with `disk` held."""
+
+    def __init__(self, state: State, opening: Opening) -> None:
+        self._state = state
+        self._opening = opening
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all that stands for files."""
+        self._full: tuple[float, str] = (0.0, "")  # until when it is worth no try, and why
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the active segment is half full, and there is none to go on in."""
+        state = self._state
+        active = state.active
+        if active is None or state.ready is not None or active.tail < active.head.size // 2:
+            return False
+        return time.monotonic() >= self._full[0]
+
+    def make(self, payload_bytes: int, records: int) -> None:
+        """Have a segment ready for so much. With `disk` held. Raises `SpoolFull`."""
+        state = self._state
+        own, ready = state.own, state.ready
+        if own is None:
+            raise SpoolClosed(CLOSED)
+        if ready is not None and ready.has_room(payload_bytes, records):
+            return
+        self.clear(own)
+        if state.ready is None or not state.ready.has_room(payload_bytes, records):
+            until, why = self._full
+            if time.monotonic() < until:  # to find out each time would cost milliseconds
+                raise SpoolFull(why)
+            fresh = self._new_segment(own, payload_bytes + records * RECORD_BYTES)
+            unused, state.ready = state.ready, fresh
+            if unused is not None:
+                unused.close()
+
+    def _new_segment(self, own: Log, least: int) -> Segment:
+        state = self._state
+        left = state.quota_bytes - own.size - PAGE_BYTES
+        least = max(least, min(state.segment_bytes, LEAST_SEGMENT_BYTES))
+        size = min(max(own.size_for(state.segment_bytes), least), left)
+        try:
+            if size < least:
+                msg = (
+                    f"the spool in {state.directory!r} has reached its quota of {state.quota_bytes} "
+                    "bytes: see why nothing is delivered (totango spool status), or raise the quota"
+                )
+                raise SpoolFull(msg)
+            return self._opening.new_segment(own, state.next_id - 1, size, least)
+        except SpoolFull as full:
+            self._full = time.monotonic() + _FULL_SECONDS, str(full)
+            raise
+
+    def clear(self, log: Log) -> None:
+        """Remove sealed segments with nothing alive in them, or use one again."""
+        state = self._state
+        for segment in [each for each in log.segments if each.is_empty]:
+            with state.memory:
+                if segment is state.active or segment in state.unsynced:
+                    continue
+            if log is state.own and state.ready is None and self._is_fit(segment):
+                path = log.files.segment_path(log.next_number)
+                log.segments.remove(segment)
+                try:
+                    segment.begin_again(path, state.next_id - 1)
+                except OSError:
+                    segment.remove()
+                    continue
+                state.ready = segment
+            else:
+                log.drop(segment)
+            self._full = (0.0, "")
+
+    def _is_fit(self, segment: Segment) -> bool:
+        """Whether it is worth being used again."""
+        state = self._state
+        is_right_size = segment.head.size == PAGE_BYTES + state.segment_bytes
+        return is_right_size and segment.is_mapped and segment.is_whole
