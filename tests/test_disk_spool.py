@@ -45,6 +45,7 @@ from totango_sdk.errors import SpoolError, SpoolFull
 from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, room, state
 from totango_sdk.spool.log import Log
 from totango_sdk.spool.records import PAGE_BYTES, Head, survey_of
+from totango_sdk.spool.room import Room
 from totango_sdk.spool.segment import SEGMENT_BYTES, Segment
 
 SMALL = 8192
@@ -1068,7 +1069,7 @@ def test_care_that_fails_is_told_and_the_rest_is_done(
 ) -> None:
     left = leave_each(tmp_path, 2, 10)[0]
     spool = opened(tmp_path)
-    monkeypatch.setattr(Log, "sparse", lambda *_: (_ for _ in ()).throw(SpoolError("untidy")))
+    monkeypatch.setattr(Room, "clear", lambda *_: (_ for _ in ()).throw(SpoolError("untidy")))
     assert len(drain(spool)) == 2 * len(left)
     assert caplog.text.count("untidy") == 1
     monkeypatch.undo()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import shutil
-import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from totango_sdk.spool.records import RECORD_BYTES, recover
+from totango_sdk.spool.records import EVENT, PAGE_BYTES, SETTLED, Head, record_at, walk
 
 from .collector import Collector
 from .exits import together
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
 
 _EVENTS = 160
 _ACCOUNTS = 8
-_PAGE = 4096
-_AROUND = 64  # bytes before a body that belong to its cell: sizes, id, lane
-_LOG_HEAD, _FRAME_HEAD = 32, 24  # bytes at the start of SQLite's log, and before each page in it
-_LEAF = 13
-_MOST_CELL = 400
 STALE = "stale"
 _PATIENCE = 10.0
 
@@ -59,10 +52,6 @@ class Base(NamedTuple):
 
     def holds(self, body: bytes, damage: Damage | None = None) -> bool:
         """Whether this event can still be read: where it stands, the damage has touched nothing."""
-        if damage is not None and damage.file.endswith(".db") and damage.start < 64 and damage.end > 60:
-            return False  # SQLite's user_version: it now is a spool of a newer version, which is left alone
-        if damage is not None and damage.kind == STALE:
-            return False  # SQLite cannot tell a whole log of earlier from the right one: it takes what that says
         return any(damage is None or not _touches(place, damage) for place in self.places.get(body, ()))
 
 
@@ -79,56 +68,20 @@ def _touches(place: Place, damage: Damage) -> bool:
 
 
 def find_places(files: dict[str, bytes], bodies: list[bytes]) -> dict[bytes, list[Place]]:
-    """Return where each event stands: its record in the journal, or its page of the database or of the log.
-
-    Bytes of events lie in other places too, from which they were moved; those do not count.
-    """
+    """Return where the record of each event stands."""
     places: dict[bytes, list[Place]] = {body: [] for body in bodies}
     for name, data in files.items():
-        if name.endswith(".journal"):
-            for record in recover(data).records:
-                at = data.rfind(record.body)
-                start = at - len(record.lane.encode()) - RECORD_BYTES
-                places[record.body].append(Place(name, start, at + len(record.body)))
-    for place, page in _valid_pages(files).values():
-        for body in _bodies_in(page, bodies):
-            places[body].append(place)
+        if not name.endswith(".log"):
+            continue
+        for spot in walk(data, PAGE_BYTES, len(data)):
+            record = record_at(data, spot.at, len(data))
+            if record is not None and spot.kind == EVENT and spot.state != SETTLED:
+                places[record.body].append(Place(name, spot.at, spot.end))
     return places
 
 
-def _valid_pages(files: dict[str, bytes]) -> dict[int, tuple[Place, bytes]]:
-    """Return each page of the database as SQLite would read it, where the log goes first.
-
-    A page in the log depends on all to the end of its transaction, which says that it is valid.
-    """
-    pages = {}
-    for name, data in sorted(files.items()):  # .db before .db-wal
-        if name.endswith(".db"):
-            for at in range(0, len(data), _PAGE):
-                pages[at // _PAGE + 1] = Place(name, at, at + _PAGE), data[at : at + _PAGE]
-        elif name.endswith(".db-wal"):
-            end = 0
-            for at in reversed(range(_LOG_HEAD, len(data), _FRAME_HEAD + _PAGE)):
-                number, size = (int.from_bytes(data[at + start : at + start + 4], "big") for start in (0, 4))
-                start = at + _FRAME_HEAD
-                end = start + _PAGE if size else end
-                if pages.get(number, (None,))[0] is None or pages[number][0].file != name:
-                    pages[number] = Place(name, at, end), data[start : start + _PAGE]
-    return pages
-
-
-def _bodies_in(page: bytes, bodies: list[bytes]) -> list[bytes]:
-    """Return the events of a leaf page, by the pointers to its cells."""
-    if page[0] != _LEAF:
-        return []
-    count = int.from_bytes(page[3:5], "big")
-    starts = [int.from_bytes(page[8 + 2 * number : 10 + 2 * number], "big") for number in range(count)]
-    cells = [page[start : start + _MOST_CELL] for start in starts]
-    return [body for body in bodies if any(0 <= cell.find(body) < _AROUND for cell in cells)]
-
-
 def make_base(directory: Path, collector: Collector, name: str) -> Base:
-    """Fill a spool during an outage. `killed` leaves journal, database and log; `closed` a tidy database."""
+    """Fill a spool during an outage, into several segments; its process is `killed` then, or it has `closed` it."""
     directory.mkdir()
     site = Site(directory, collector)
     collector.refuse()
@@ -190,12 +143,12 @@ MUTATIONS: dict[str, Callable[[bytearray, random.Random], tuple[int, int]]] = {
     "zero": _zero,
     "noise": _noise,
 }
-# Where a random bit would rarely fall: headers, and the first bytes of each segment of the journal.
-_SENSITIVE = {"journal": [(0, 64), (4096, 4200), (4096 + 8192, 4200 + 8192)], "db": [(0, 128)], "db-wal": [(0, 64)]}
+# Where a random bit would rarely fall: the head, where the end stands, and the first records.
+_SENSITIVE = [(0, 100), (PAGE_BYTES - 8, PAGE_BYTES), (PAGE_BYTES, PAGE_BYTES + 100)]
 
 
-def _flip_sensitive(data: bytearray, suffix: str, chance: random.Random) -> tuple[int, int]:
-    start, end = chance.choice(_SENSITIVE[suffix])
+def _flip_sensitive(data: bytearray, chance: random.Random) -> tuple[int, int]:
+    start, end = chance.choice(_SENSITIVE)
     at = chance.randrange(start, min(end, len(data)))
     data[at] ^= 1 << chance.randrange(8)
     return at, at + 1
@@ -205,25 +158,24 @@ def mutate(base: Base, chance: random.Random) -> tuple[dict[str, bytes], Damage]
     """Return the files with one of them damaged."""
     names = [name for name, data in base.files.items() if data and not name.endswith(".lock")]
     name = chance.choice(names)
-    suffix = name.partition(".")[2]
-    kind = chance.choice((*MUTATIONS, "sensitive") if suffix in _SENSITIVE else tuple(MUTATIONS))
+    kind = chance.choice((*MUTATIONS, "sensitive"))
     data = bytearray(base.files[name])
     if kind == "sensitive":
-        start, end = _flip_sensitive(data, suffix, chance)
+        start, end = _flip_sensitive(data, chance)
     else:
         start, end = MUTATIONS[kind](data, chance)
     return {**base.files, name: bytes(data)}, Damage(name, kind, start, end)
 
 
 def stale_log(base: Base) -> tuple[dict[str, bytes], Damage] | None:
-    """Return the files with a write-ahead log of earlier in the place of the right one, or of none."""
-    found = [(name, data) for name, data in base.earlier.items() if name.endswith(".db-wal") and data]
-    if not found:
-        return None
-    (name, data), *_ = found
-    now = base.files.get(name, b"")
-    same = next((at for at, (old, new) in enumerate(zip(data, now, strict=False)) if old != new), len(data))
-    return {**base.files, name: data}, Damage(name, STALE, same, max(len(data), len(now)))
+    """Return the files with a segment as it was earlier in the place of the right one."""
+    for name, data in base.earlier.items():
+        now = base.files.get(name, b"")
+        pairs = enumerate(zip(data[PAGE_BYTES:], now[PAGE_BYTES:], strict=False), PAGE_BYTES)
+        same = next((at for at, (old, new) in pairs if old != new), None)
+        if same is not None:
+            return {**base.files, name: data}, Damage(name, STALE, same, max(len(data), len(now)))
+    return None
 
 
 class Mutant(NamedTuple):
@@ -270,10 +222,12 @@ def newer_version(directory: Path) -> Row:
     with Collector() as collector:
         base = make_base(directory / "closed", collector, "closed")
         site = Site(directory / "closed", collector)
-        name = next(name for name in base.files if name.endswith(".db"))
-        with contextlib.closing(sqlite3.connect(os.path.join(site.spool, name))) as db:
-            db.execute("PRAGMA user_version=99")
-        # With the journal of this version beside it, what that holds could be delivered; the database is what counts.
+        name = next(name for name in base.files if name.endswith(".log"))
+        with open(os.path.join(site.spool, name), "r+b") as file:
+            head = Head.read(file.read(PAGE_BYTES))
+            assert head is not None
+            file.seek(0)
+            file.write(head._replace(schema=99).packed())
         before = _read_files(site.spool)[name]
         ended = site.finish(timeout=_PATIENCE)
         after = _read_files(site.spool)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LEAST_HOLDS = 3
-_MOST_GROWTH_MB = 64  # of which 200 threads and 2 MB of journal are a part
+_MOST_GROWTH_MB = 64  # of which 200 threads and what of the log is mapped are a part
 
 
 def crowded(directory: Path, *, threads: int = 200, each: int = 50) -> Row:

@@ -22,8 +22,8 @@ _HOUSEKEEPING = 0.5  # instead of a minute
 _PATIENCE = 20.0
 
 
-def _journal(spool: Path) -> Path:
-    (path,) = spool.glob("*.journal")
+def _log(spool: Path) -> Path:
+    (path,) = spool.glob("*.log")
     return path
 
 
@@ -36,23 +36,23 @@ def _swap_directory(spool: Path) -> None:
     spool.mkdir(0o700)
 
 
-def _remove_journal(spool: Path) -> None:
-    _journal(spool).unlink()
+def _remove_log(spool: Path) -> None:
+    _log(spool).unlink()
 
 
-def _replace_journal(spool: Path) -> None:
-    path = _journal(spool)
+def _replace_log(spool: Path) -> None:
+    path = _log(spool)
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
 
 
-def _cut_journal(spool: Path) -> None:
-    os.truncate(_journal(spool), 0)
+def _cut_log(spool: Path) -> None:
+    os.truncate(_log(spool), 0)
 
 
 def _cut_to_a_page(spool: Path) -> None:
-    os.truncate(_journal(spool), 4096)
+    os.truncate(_log(spool), 4096)
 
 
 def _remove_lock(spool: Path) -> None:
@@ -63,10 +63,10 @@ def _remove_lock(spool: Path) -> None:
 TROUBLES: dict[str, Callable[[Path], None]] = {
     "directory removed": _remove_directory,
     "directory replaced": _swap_directory,
-    "journal removed": _remove_journal,
-    "journal replaced": _replace_journal,
-    "journal emptied": _cut_journal,
-    "journal cut to a page": _cut_to_a_page,
+    "log removed": _remove_log,
+    "log replaced": _replace_log,
+    "log emptied": _cut_log,
+    "log cut to a page": _cut_to_a_page,
     "lock removed": _remove_lock,
 }
 

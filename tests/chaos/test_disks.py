@@ -34,6 +34,6 @@ def test_a_spool_of_a_newer_version_is_left_alone_and_named(tmp_path):
     corrupt.newer_version(tmp_path).check()
 
 
-@pytest.mark.parametrize("name", ["directory replaced", "journal emptied", "lock removed"])
+@pytest.mark.parametrize("name", ["directory replaced", "log emptied", "lock removed"])
 def test_files_that_are_taken_away_under_a_living_process_are_made_anew(tmp_path, name):
     removed.taken_away(tmp_path, name, events=300).check()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3  # noqa: F401  # imported before the fork, as below, to save each host the time
 import sys
 import traceback
 
 import totango_sdk.client
 import totango_sdk.delivery.transports.httpx  # noqa: F401
-import totango_sdk.spool.sqlite  # noqa: F401
+import totango_sdk.spool.disk  # noqa: F401  # imported before the fork, to save each host the time
 
 from . import drive
 

@@ -45,9 +45,9 @@ def known_of(rows: Iterable[Row], besides: Iterable[int]) -> list[Known]:
     """Return what is known of events that are in no lane yet, besides those that were copied."""
     copied = set(besides)
     return [
-        Known(row.id, (row.about, row.updates), row.body, row.accepted_at)
-        for row in rows
-        if row.id not in copied and row.body is not None
+        Known(event_id, (about, updates), body, accepted_at)
+        for event_id, about, updates, body, accepted_at, *_ in rows
+        if event_id not in copied and body is not None
     ]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import host
 from ..errors import SpoolFull
 from .records import EVENT, REFUSED
-from .segment import Row
+from .segment import AT
 from .values import names_of, with_plain_names
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Intake:
         now = time.time()
         fresh = state.fresh
         first = event_id = state.next_id
-        before = active.tail, active.records, active.events, active.letters
+        before = active.tail, active.events, active.letters
         counted = state.accepted, state.dead
         try:
             for name, (body, about, updates, is_letter) in zip(names, items, strict=True):
@@ -97,7 +97,7 @@ class Intake:
                 if is_letter:
                     state.dead += 1
                 elif state.fresh_end == at and len(fresh) < _MOST_KEPT:
-                    fresh.append(Row(event_id - 1, about, updates, body, now, at, active.tail))
+                    fresh.append((event_id - 1, about, updates, body, now, at, active.tail))
                     state.fresh_end = active.tail
         except BaseException:  # a signal handler's, between any two calls
             self._count_again(active, first, before, counted)
@@ -108,13 +108,13 @@ class Intake:
         self,
         active: Segment,
         first: int,
-        before: tuple[int, int, int, int],
+        before: tuple[int, int, int],
         counted: tuple[int, int],
     ) -> None:
         """Make good what `_append` was kept from: an event is in or it is not."""
         state = self._state
         tail = before[0]
-        while state.fresh and state.fresh[-1].at >= tail:
+        while state.fresh and state.fresh[-1][AT] >= tail:
             state.fresh.pop()
         state.fresh_end = min(state.fresh_end, tail)
         found = active.recount(*before)

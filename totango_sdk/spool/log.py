@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _FIRST_NUMBER = 1 << 24  # before it there is room for what comes back from the dead
 _MOST_OF_ALL = 16  # a segment has at least a so many-th of all bytes, so that there are never many
-_SPARSE = 8  # of so many records at most one is alive
-_LEAST_SPARED = 64 << 10
 DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
 
 
@@ -94,7 +92,7 @@ class Log:
         tell_once(
             f"corrupt {path}",
             f"{told}; it was set aside as {aside}, and what can be read of it is kept "
-            f"({mended.records} events; of {lost} more nothing but that they were)",
+            f"({mended.events} events; of {lost} more nothing but that they were)",
             level="error",
         )
         return mended
@@ -188,16 +186,6 @@ class Log:
         """Remove a segment of which nothing is needed any more."""
         self.segments.remove(segment)
         segment.remove()
-
-    def sparse(self, active: Segment | None) -> list[Segment]:
-        """Return the sealed segments of which little is alive."""
-        return [
-            segment
-            for segment in self.segments
-            if segment is not active
-            and segment.head.size > _LEAST_SPARED
-            and (segment.alive + segment.letters) * _SPARSE <= segment.records
-        ]
 
     def write_anew(
         self, segment: Segment, in_lanes: Container[int]

@@ -11,6 +11,7 @@ from .anew import Known
 from .lanes import Lanes
 from .log import DAMAGED
 from .records import GIVEN_UP, GivenUp, Record
+from .segment import AT, END_OF_ROW
 from .values import Leased, Outcome, written
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Outlet:
         state = self._state
         with state.memory:
             active, own, fresh = state.active, state.own, state.fresh
-            if active is None or own is None or not fresh or fresh[0].at != active.cursor:
+            if active is None or own is None or not fresh or fresh[0][AT] != active.cursor:
                 return None
             if len(state.adopted) + len(own.segments) > 1 and any(
                 segment.unread
@@ -136,12 +137,12 @@ class Outlet:
                 return None
             rows = [fresh.popleft() for _ in range(min(len(fresh), _PULL))]
             self._count_pulled(active, rows)
-            active.cursor = rows[-1].end
+            active.cursor = rows[-1][END_OF_ROW]
         return rows
 
     def _count_pulled(self, segment: Segment, rows: list[Row]) -> None:
         segment.pulled += len(rows)
-        self.places.update([(row.id, (segment, row.at)) for row in rows])
+        self.places.update([(row[0], (segment, row[AT])) for row in rows])
 
     def _pull_stored(self) -> list[Row] | None:
         """Return the next rows of a segment; `None` once all of them are in their lanes."""
@@ -158,10 +159,10 @@ class Outlet:
             is_active = segment is state.active
             tail = segment.tail
             if is_active and state.fresh:
-                tail = state.fresh[0].at
+                tail = state.fresh[0][AT]
         rows = segment.pull(tail, _PULL, _READ_AHEAD_BYTES)
         # What is out is known already: it was out when those of a dead process came before it.
-        rows = [row for row in rows if row.id not in self.places]
+        rows = [row for row in rows if row[0] not in self.places]
         with state.memory:
             self._count_pulled(segment, rows)
             if is_active and segment.cursor == segment.tail:

@@ -14,7 +14,7 @@ import contextlib
 import errno
 import mmap
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from .. import host
 from .paths import create_file, disk_error, open_plain, put_in_place, remove_file, status_of
@@ -55,27 +55,25 @@ _POPULATE_WRITE = 23
 _HAS_MADVISE = hasattr(mmap.mmap, "madvise")
 _MOST_POPULATED = 256 << 10  # bytes; a look at more pages would take longer than one at the size
 _MOST_READ_BYTES = 256 << 20  # of a file that does not say how long it is
+_SPARSE = 8  # of so many records at most one is alive
+_LEAST_SPARED = 64 << 10
 _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 _never_closed: list[mmap.mmap] = []
 
 
-class Row(NamedTuple):
-    """An event on its way from the log to its lanes."""
-
-    id: int
-    about: tuple[str, ...]
-    updates: tuple[str, ...]
-    body: bytes | None  # `None` if it is damaged
-    accepted_at: float
-    at: int
-    end: int
+# An event on its way from the log to its lanes: its id, the records that it concerns and those that it
+# updates, its body (`None` if it is damaged), when it was accepted, where it begins, and where it ends.
+# A plain tuple, since one is made for each call of `put`.
+Row = tuple[int, tuple[str, ...], tuple[str, ...], bytes | None, float, int, int]
+AT: Final = 5
+END_OF_ROW: Final = 6
 
 
 class Segment:
     """A file of the log. Not thread-safe: the spool holds its locks around it.
 
-    The writer counts `records` and `events`; the reader what it has `pulled` into the lanes, and what
-    is `gone`; both count `letters`.
+    The writer counts `events`; the reader what of them it has `pulled` into the lanes, and what is
+    `gone`; both count `letters`.
     """
 
     def __init__(self, log: object, path: str, head: Head) -> None:
@@ -92,7 +90,8 @@ class Segment:
         self.tail = PAGE_BYTES  # where the next record goes
         self.cursor = PAGE_BYTES  # up to here, all was brought into the lanes
         self._floor = PAGE_BYTES  # before this, nothing is alive
-        self.records = self.events = self.pulled = self.gone = self.letters = 0
+        self.events = self.pulled = self.gone = self.letters = 0
+        self._struck = 0  # records that were struck off before it was opened
         self._reasons: dict[str, int] = {}
 
     # -- files
@@ -263,14 +262,13 @@ class Segment:
         mapped[at + STATE_AT] = LIVE
         END.pack_into(mapped, END_AT, end)
         self.tail = end
-        self.records += 1
         if kind == EVENT:
             self.events += 1
         else:
             self.letters += 1
         return at
 
-    def recount(self, at: int, records: int, events: int, letters: int) -> list[Spot]:
+    def recount(self, at: int, events: int, letters: int) -> list[Spot]:
         """Count what was appended from `at` on, after a signal handler has broken that off; returns
         it.
         """
@@ -284,7 +282,7 @@ class Segment:
         self.tail = at
         END.pack_into(self._map, END_AT, at)
         mine = sum(spot.kind == EVENT for spot in found)
-        self.records, self.events = records + len(found), events + mine
+        self.events = events + mine
         self.letters = letters + len(found) - mine
         return found
 
@@ -299,6 +297,13 @@ class Segment:
     def unread(self) -> int:
         """How many events wait that are in no lane yet."""
         return self.events - self.pulled
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it takes much more room than what is alive in it needs."""
+        if self.head.size <= _LEAST_SPARED:
+            return False
+        return (self.alive + self.letters) * _SPARSE <= self.events + self.letters + self._struck
 
     @property
     def is_empty(self) -> bool:
@@ -329,9 +334,9 @@ class Segment:
     def _row(self, spot: Spot) -> Row:
         record = self.read(spot.at)
         if record is None:  # nothing of it can be used, the names of its records neither
-            return Row(spot.id, (), (), None, 0.0, spot.at, spot.end)
+            return spot.id, (), (), None, 0.0, spot.at, spot.end
         about, updates = read_back(record.names)
-        return Row(spot.id, about, updates, record.body, record.accepted_at, spot.at, spot.end)
+        return spot.id, about, updates, record.body, record.accepted_at, spot.at, spot.end
 
     def read(self, at: int) -> Record | None:
         """Return the record at a place; `None` if it is not as it was written."""
@@ -442,8 +447,8 @@ class Segment:
             found = survey_of(start + file.read(most))
         if found.head is not None:
             self.head = found.head
-        self.tail, self.records = found.tail, found.records
-        self.events, self.letters = found.waiting, found.letters
+        self.tail, self.events, self.letters = found.tail, found.waiting, found.letters
+        self._struck = found.records - found.waiting - found.letters
         return found
 
     def copy(
@@ -475,7 +480,6 @@ class Segment:
                 copy.pulled += spot.id in in_lanes
             if copy.pulled == copy.events:
                 copy.cursor = copy.tail
-        copy.records = len(live)
         END.pack_into(copy._map, END_AT, copy.tail)
         return copy, places
 

@@ -98,12 +98,12 @@ class Upkeep:
     def _spare(self, log: Log) -> None:
         """Take no more space, memory and descriptors than what is alive needs."""
         state = self._state
-        for segment in log.sparse(state.active):
+        sealed = [each for each in log.segments if each is not state.active]
+        for segment in [each for each in sealed if each.is_sparse]:
             if segment in state.unsynced:
                 continue
             if segment.alive:
-                with state.memory:
-                    self._outlet.move(log.write_anew(segment, self._outlet.places))
+                self._outlet.move(log.write_anew(segment, self._outlet.places))
             elif log is state.own:
                 self._move_letters(segment)
                 if segment.is_empty:
