@@ -233,14 +233,16 @@ def survey_of(data: bytes) -> Found:
                 continue
             is_damaged = True
         is_damaged = is_damaged or not is_in_order or not spot.is_whole
+        tail = expected = spot.end
         records += 1
         waiting += spot.waits
         letters += spot.is_letter
+        if not spot.is_whole:
+            continue
         if spot.kind == GIVEN_UP:
             given_up.append(spot.id)
         else:
             last_id = max(last_id, spot.id)
-        tail = expected = spot.end
     return Found(
         head,
         tail,
