@@ -260,7 +260,11 @@ def test_with_durability_power_each_put_is_synced_and_so_is_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Segment] = []
-    monkeypatch.setattr(Segment, "sync", lambda segment: synced.append(segment))
+
+    def sync(segment: Segment) -> None:
+        synced.append(segment)
+
+    monkeypatch.setattr(Segment, "sync", sync)
     spool = opened(tmp_path, durability="power", segment_bytes=SMALL)
     for _ in range(50):
         written = spool._state.active

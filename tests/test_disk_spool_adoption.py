@@ -30,9 +30,7 @@ from spools import (
     retry,
 )
 
-from totango_sdk.errors import SpoolFull
 from totango_sdk.spool import DiskSpool, opening, outlet, upkeep
-from totango_sdk.spool.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,7 +29,7 @@ from spools import (
     retry,
 )
 
-from totango_sdk.spool import Item
+from totango_sdk.spool import Item, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 SMALL = 4096
 RUNS = int(os.environ.get("SPOOL_CRASHES", "60"))
 PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments here hold some twenty events; a real one of which little is alive is written anew too."""
+    monkeypatch.setattr(segment, "_LEAST_SPARED", 0)
+    monkeypatch.setattr(segment, "_SPARSE", 3)
 
 
 class Ledger:

@@ -149,13 +149,13 @@ class DiskSpool(Spool):
             if self._upkeep.more_dead or any(log.alive for log in state.adopted):
                 return True
             with state.memory:
-                known = list(places)
+                known = min(places, default=None)
                 try:
                     unread = None if state.own is None else state.own.next_unread()
                 except SpoolError:  # it cannot be opened now
                     return True
-        oldest = min([*known, *([] if unread is None else [unread])], default=None)
-        return oldest is not None and (mark is None or oldest <= mark)
+        ids = [event_id for event_id in (known, unread) if event_id is not None]
+        return bool(ids) and (mark is None or min(ids) <= mark)
 
     def counts(self) -> Counts:
         """What is here, and what became of the rest."""

@@ -138,6 +138,8 @@ class Files:
         """Bytes of what was written, in all segments: what it takes to read them."""
         found = 0
         with contextlib.suppress(OSError):
+            found = os.stat(self.path("db")).st_size
+        with contextlib.suppress(OSError):
             for number in self.numbers():
                 with open(self.segment_path(number), "rb", opener=open_plain) as file:
                     found += end_of(file.read(PAGE_BYTES))

@@ -180,19 +180,22 @@ def walk(view: View, at: int, limit: int) -> Iterator[Spot]:
 
 def record_at(view: View, at: int, limit: int) -> Record | None:
     """Read the record at `at`; `None` if it is damaged, or not there any more."""
-    if at + RECORD_BYTES > limit:
-        return None
-    mark, _, tried, why, found, kind, names_bytes, body_bytes, event_id, accepted_at = (
-        _ALL.unpack_from(view, at)
+    spot = spot_at(view, at, limit)
+    return whole_record_at(view, at) if spot is not None and spot.is_whole else None
+
+
+def whole_record_at(view: View, at: int) -> Record:
+    """Read a record of which it is known that it is whole."""
+    _, _, tried, why, _, kind, names_bytes, body_bytes, event_id, accepted_at = _ALL.unpack_from(
+        view, at
     )
     start = at + RECORD_BYTES
     body_at = start + names_bytes
-    end = body_at + body_bytes
-    if mark != MARK or end > limit or crc32(view[at + START.size : end]) != found:
-        return None
     names = view[start:body_at].decode(errors="replace")
-    reason = reason_of(view, why) if why else ""
-    return Record(event_id, names, view[body_at:end], kind, accepted_at, tried, reason)
+    body = view[body_at : body_at + body_bytes]
+    return Record(
+        event_id, names, body, kind, accepted_at, tried, reason_of(view, why) if why else ""
+    )
 
 
 def reason_of(view: View, number: int) -> str:

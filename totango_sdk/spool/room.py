@@ -99,5 +99,7 @@ class Room:
     def _is_fit(self, segment: Segment) -> bool:
         """Whether it is worth being used again."""
         state = self._state
+        if state.durability == "power":  # its new name would have to be synced as well
+            return False
         is_right_size = segment.head.size == PAGE_BYTES + state.segment_bytes
         return is_right_size and segment.is_mapped and segment.is_whole

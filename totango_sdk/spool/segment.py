@@ -39,11 +39,12 @@ from .records import (
     record_at,
     survey_of,
     walk,
+    whole_record_at,
 )
 from .values import read_back
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from .records import Found, Spot
 
@@ -97,14 +98,22 @@ class Segment:
     # -- files
 
     @classmethod
-    def create(cls, log: object, path: str, head: Head, durability: str) -> Segment:
-        """Make the file, complete or not at all. Raises `SpoolFull`."""
+    def create(
+        cls,
+        log: object,
+        path: str,
+        head: Head,
+        durability: str,
+        fill: Callable[[Segment], None] = lambda _: None,
+    ) -> Segment:
+        """Make the file, complete with what `fill` writes or not at all. Raises `SpoolFull`."""
         segment = cls(log, path, head)
         draft = f"{path}.draft"
         try:
             remove_file(draft)
             try:
                 segment._make(create_file(draft))
+                fill(segment)
                 put_in_place(draft, path, durability)
             except BaseException:
                 segment.close()
@@ -332,9 +341,10 @@ class Segment:
         return rows
 
     def _row(self, spot: Spot) -> Row:
-        record = self.read(spot.at)
-        if record is None:  # nothing of it can be used, the names of its records neither
+        if not spot.is_whole:  # nothing of it can be used, the names of its records neither
             return spot.id, (), (), None, 0.0, spot.at, spot.end
+        assert self._map is not None
+        record = whole_record_at(self._map, spot.at)
         about, updates = read_back(record.names)
         return spot.id, about, updates, record.body, record.accepted_at, spot.at, spot.end
 
@@ -378,8 +388,9 @@ class Segment:
 
     def put_off(self, at: int, attempts: int, reason: str) -> None:
         """Note how often an event was tried, and why it has to be tried again, for others to see."""
-        self._write(at + TRIED_AT, min(attempts, 255))
-        self._write(at + REASON_AT, self._number_of(reason))
+        if at < self._limit:
+            self._write(at + TRIED_AT, min(attempts, 255))
+            self._write(at + REASON_AT, self._number_of(reason))
 
     def _write(self, at: int, byte: int) -> None:
         if self._map is not None and at < self._limit:
@@ -461,27 +472,38 @@ class Segment:
         """
         live = [spot for spot in self.spots() if spot.is_whole]
         size = PAGE_BYTES + sum(spot.end - spot.at for spot in live)
-        assert self._map is not None
-        copy = Segment.create(log, path, self.head._replace(size=size), durability)
-        assert copy._map is not None
-        if self._limit >= PAGE_BYTES:
-            reasons = slice(REASONS_AT, REASONS_AT + MOST_REASONS * REASON_BYTES)
-            copy._map[reasons] = self._map[reasons]
-        copy._reasons = dict(self._reasons)
-        places = {}
-        for spot in live:
-            at = copy.tail
-            copy.tail += spot.end - spot.at
-            copy._map[at : copy.tail] = self._map[spot.at : spot.end]
-            copy.letters += spot.is_letter
-            if spot.waits:
-                copy.events += 1
-                places[spot.id] = at
-                copy.pulled += spot.id in in_lanes
-            if copy.pulled == copy.events:
-                copy.cursor = copy.tail
-        END.pack_into(copy._map, END_AT, copy.tail)
+        places: dict[int, int] = {}
+
+        def fill(copy: Segment) -> None:
+            for spot in live:
+                at = copy._take(self, spot)
+                if spot.waits:
+                    places[spot.id] = at
+                    copy.pulled += spot.id in in_lanes
+                if copy.pulled == copy.events:
+                    copy.cursor = copy.tail
+            copy._take_reasons(self)
+
+        copy = Segment.create(log, path, self.head._replace(size=size), durability, fill)
         return copy, places
+
+    def _take(self, other: Segment, spot: Spot) -> int:
+        """Append the record of another segment as it is; returns where."""
+        assert self._map is not None
+        assert other._map is not None
+        at, self.tail = self.tail, self.tail + spot.end - spot.at
+        self._map[at : self.tail] = other._map[spot.at : spot.end]
+        END.pack_into(self._map, END_AT, self.tail)
+        self.events += spot.waits
+        self.letters += spot.is_letter
+        return at
+
+    def _take_reasons(self, other: Segment) -> None:
+        assert self._map is not None
+        self._reasons = dict(other._reasons)
+        if other._map is not None and other._limit >= PAGE_BYTES:
+            reasons = slice(REASONS_AT, REASONS_AT + MOST_REASONS * REASON_BYTES)
+            self._map[reasons] = other._map[reasons]
 
 
 def _allocate(fd: int, size: int) -> None:

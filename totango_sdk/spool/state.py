@@ -79,11 +79,14 @@ class State:
             return False
         if not ready.has_room(payload_bytes, records):
             return False
-        own.segments.append(ready)
-        self.active, self.ready = ready, None
+        # A signal handler may strike between any two calls, and then all of this comes again.
+        self.fresh_end = 0
+        self.fresh.clear()
         if self.durability == "power":
             self.unsynced.append(sealed)
-        self.fresh.clear()
+        if ready not in own.segments:
+            own.segments.append(ready)
+        self.active, self.ready = ready, None
         self.fresh_end = PAGE_BYTES
         return True
 
