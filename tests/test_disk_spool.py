@@ -44,7 +44,8 @@ from spools import (
 from totango_sdk.errors import SpoolError, SpoolFull
 from totango_sdk.spool import DiskSpool, Item, SpoolClosed, outlet, room, state
 from totango_sdk.spool.log import Log
-from totango_sdk.spool.records import PAGE_BYTES, Head, survey_of
+from totango_sdk.spool.mapped import PAGE_BYTES, MappedFile
+from totango_sdk.spool.records import Head, survey_of
 from totango_sdk.spool.room import Room
 from totango_sdk.spool.segment import SEGMENT_BYTES, Segment
 
@@ -226,15 +227,15 @@ def test_with_durability_power_threads_wait_for_the_disk_together(
 ) -> None:
     syncs = []
     turn = threading.Event()
-    sync = Segment.sync
+    sync = MappedFile.sync
 
-    def counted(self: Segment) -> None:
+    def counted(self: MappedFile) -> None:
         syncs.append(self)
         if len(syncs) == 1:
             turn.wait(10)  # until the others are there
         sync(self)
 
-    monkeypatch.setattr(Segment, "sync", counted)
+    monkeypatch.setattr(MappedFile, "sync", counted)
     spool = opened(tmp_path, durability="power")
 
     def work(number: int) -> None:
@@ -259,19 +260,19 @@ def _until(condition: Any) -> None:
 def test_with_durability_power_each_put_is_synced_and_so_is_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[Segment] = []
+    synced: list[MappedFile] = []
 
-    def sync(segment: Segment) -> None:
-        synced.append(segment)
+    def sync(file: MappedFile) -> None:
+        synced.append(file)
 
-    monkeypatch.setattr(Segment, "sync", sync)
+    monkeypatch.setattr(MappedFile, "sync", sync)
     spool = opened(tmp_path, durability="power", segment_bytes=SMALL)
     for _ in range(50):
         written = spool._state.active
         synced.clear()
         put(spool, b"x" * 300)
-        assert spool._state.active in synced
-        assert written in synced  # and what was sealed meanwhile
+        assert spool._state.active and spool._state.active.file in synced
+        assert written and written.file in synced  # and what was sealed meanwhile
     synced.clear()
     spool.close()
     assert synced
@@ -1059,7 +1060,7 @@ def test_a_segment_that_cannot_be_opened_now_is_read_later(tmp_path: Path, monke
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr("totango_sdk.spool.segment.open_plain", none_left)
+        patch.setattr("totango_sdk.spool.mapped.open_plain", none_left)
         with pytest.raises(SpoolError, match="ulimit -n"):
             spool.lease(16, NOW)
         assert spool.pending_before(None)

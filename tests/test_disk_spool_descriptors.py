@@ -19,7 +19,7 @@ def test_a_lock_that_is_left_behind_is_not_counted_as_our_own(tmp_path: Path) ->
     with closing(tmp_path) as spool:
         put_in = fill(spool, 5)
         assert spool._state.active is not None
-        os.close(spool._state.active._fd)
+        os.close(spool._state.active.file._fd)
         spool.maintain(adopt=True)
         assert sorted(bodies(drain(spool))) == sorted(put_in)
     assert (paths._held.keys, paths._held.fds) == before

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from totango_sdk.errors import SpoolFull
+from totango_sdk.spool.mapped import PAGE_BYTES
 from totango_sdk.spool.records import (
     EVENT,
-    PAGE_BYTES,
     RECORD_BYTES,
     REFUSED,
     SCHEMA,
@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 def segment(path: Path) -> Iterator[Segment]:
     made = Segment.create(None, str(path), Head(TEXT, SIZE, 5), "process")
     yield made
-    made.close()
+    made.file.close()
 
 
 def add(segment: Segment, *ids: int, body: bytes = b"body of %d", kind: int = EVENT) -> list[int]:
@@ -272,7 +272,7 @@ def test_a_copy_has_what_is_alive_and_no_more(segment: Segment, path: Path) -> N
     assert (first.attempts, first.reason) == (2, "503")
     assert [row[0] for row in copy.pull(copy.tail, 99, 9999)] == sorted(there)[1:]
     assert not survey_of(path.read_bytes()).is_damaged
-    copy.close()
+    copy.file.close()
 
 
 def test_the_room_on_the_disk_is_taken_when_the_file_is_made(path: Path, segment: Segment) -> None:
@@ -286,10 +286,10 @@ def test_where_room_cannot_be_reserved_it_is_written(path: Path, monkeypatch: py
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     segment = Segment.create(None, str(path), Head(TEXT, PAGE_BYTES + 5000), "power")
     add(segment, 1)
-    segment.sync()
+    segment.file.sync()
     assert path.stat().st_size == PAGE_BYTES + 5000
     assert ids(path.read_bytes()) == [1]
-    segment.close()
+    segment.file.close()
 
 
 def test_a_disk_without_room_is_told_and_nothing_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import random
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from totango_sdk.spool.records import EVENT, PAGE_BYTES, SETTLED, Head, record_at, walk
+from totango_sdk.spool.mapped import PAGE_BYTES
+from totango_sdk.spool.records import EVENT, SETTLED, Head, record_at, walk
 
 from .collector import Collector
 from .exits import together

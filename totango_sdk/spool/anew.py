@@ -69,12 +69,12 @@ def leave(own: Log, ready: Segment | None) -> None:
     """
     are_ours = own.files.are_in_place
     for segment in (*own.segments, *([] if ready is None else [ready])):
-        found = key_of(segment.path) if are_ours else None
-        if found is not None and found != segment.key and segment.is_held:
-            set_aside(segment.path)
+        found = key_of(segment.file.path) if are_ours else None
+        if found is not None and found != segment.file.key and segment.file.is_held:
+            set_aside(segment.file.path)
             found = None
         if found is None:
-            segment.close()
+            segment.file.close()
         else:
-            segment.remove()
+            segment.file.remove()
     own.files.close(remove=are_ours and own.files.is_lock_in_place)

@@ -14,12 +14,12 @@ from zlib import crc32
 
 from ..errors import SpoolError
 from ..log import tell_once
+from .mapped import PAGE_BYTES
 from .paths import create_file, disk_error, open_plain, remove_file, set_aside
 from .records import (
     EVENT,
     FIELDS,
     GIVEN_UP,
-    PAGE_BYTES,
     RECORD_BYTES,
     REFUSED,
     SETTLED,
@@ -119,7 +119,7 @@ def _write(new_segment: NewSegment, records: Iterator[Record]) -> int:
 def _write_piece(segment: Segment, piece: list[Record]) -> None:
     for event_id, names, body, kind, accepted_at, *_ in piece:
         segment.append(event_id, kind, names.encode(), body, accepted_at)
-    segment.close()
+    segment.file.close()
 
 
 def _records(files: Files) -> Iterator[Record]:

@@ -15,6 +15,7 @@ import attrs
 
 from ..errors import SpoolLocked
 from ..log import tell_once
+from .mapped import PAGE_BYTES
 from .paths import (
     SUFFIXES,
     LockFile,
@@ -26,7 +27,7 @@ from .paths import (
     remove_file,
     set_aside,
 )
-from .records import MOST_TEXT, PAGE_BYTES, SCHEMA, Head, end_of
+from .records import MOST_TEXT, SCHEMA, Head, end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,15 +190,15 @@ class Files:
         """Say what somebody has done to the files under us, if anything."""
         if not self.are_in_place:
             return f"the directory {self.directory!r} was removed or replaced"
-        if not self.is_lock_open or not all(segment.is_open for segment in segments):
+        if not self.is_lock_open or not all(segment.file.is_open for segment in segments):
             return "the descriptors of the spool's files were closed"
         if not self.is_lock_in_place:
             return f"{self.path('lock')!r} was removed or replaced"
         for segment in segments:
-            if key_of(segment.path) != segment.key:
-                return f"{segment.path!r} was removed or replaced"
-            if not segment.is_whole:
-                return f"{segment.path!r} was cut short"
+            if key_of(segment.file.path) != segment.file.key:
+                return f"{segment.file.path!r} was removed or replaced"
+            if not segment.file.is_whole:
+                return f"{segment.file.path!r} was cut short"
         return None
 
     def set_strange_aside(self) -> None:

@@ -126,7 +126,7 @@ class Intake:
         """Return the active segment once it has room; `None` if that would wait for the disk."""
         while True:
             active = self._state.opened()
-            if not active.is_open:
+            if not active.file.is_open:
                 care = self._mend
             elif not active.has_room(size, count):
                 if self._state.advance(size, count):
@@ -159,8 +159,8 @@ class Intake:
             newest, active, sealed = state.next_id - 1, state.active, state.unsynced
             if active is None:  # whoever closes it syncs it
                 return
-            active.sync()
+            active.file.sync()
             while sealed:
-                sealed[0].sync()
+                sealed[0].file.sync()
                 sealed.popleft()  # nobody removes it before
             self._synced = newest

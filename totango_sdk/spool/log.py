@@ -8,15 +8,15 @@ hours, or a dead letter, pins no space. Used with the spool's `disk` lock held, 
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolError, SpoolFull
 from ..log import tell_once
 from .files import owner_text
 from .letters import DeadLetter
+from .mapped import PAGE_BYTES
 from .paths import link_aside, set_aside
-from .records import EVENT, GIVEN_UP, PAGE_BYTES, REFUSED, GivenUp, Head, Record
+from .records import EVENT, GIVEN_UP, REFUSED, GivenUp, Head, Record
 from .segment import Segment
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Log:
 
     def _mended(self, segment: Segment) -> Segment:
         """Set a damaged file aside, and return one with what can be read of it, in its place."""
-        path = segment.path
-        segment.head = Head(owner_text(self.owner), os.stat(path).st_size)
+        path = segment.file.path
+        segment.head = Head(owner_text(self.owner), segment.size)
         told = f"the spool file {path} is damaged"
-        if segment.head.size < PAGE_BYTES:
+        if segment.size < PAGE_BYTES:
             aside = set_aside(path)
             tell_once(f"corrupt {path}", f"{told}; it was set aside as {aside}", level="error")
             return Segment(self, path, segment.head)
@@ -87,8 +87,8 @@ class Log:
             # Past the damage it can be read as well.
             tell_once(f"corrupt {path}", f"{told}; it stays where it is: {full}", level="error")
             return segment
-        segment.close()
-        mended.rest()
+        segment.file.close()
+        mended.file.rest()
         tell_once(
             f"corrupt {path}",
             f"{told}; it was set aside as {aside}, and what can be read of it is kept "
@@ -130,7 +130,7 @@ class Log:
     @property
     def size(self) -> int:
         """Bytes on the disk."""
-        return sum(segment.head.size for segment in self.segments)
+        return sum(segment.size for segment in self.segments)
 
     @property
     def is_empty(self) -> bool:
@@ -176,7 +176,11 @@ class Log:
     @property
     def next_number(self) -> int:
         """The number of the segment that comes behind all others."""
-        return self.files.number_of(self.segments[-1].path) + 1 if self.segments else _FIRST_NUMBER
+        return (
+            self.files.number_of(self.segments[-1].file.path) + 1
+            if self.segments
+            else _FIRST_NUMBER
+        )
 
     def size_for(self, segment_bytes: int) -> int:
         """Return how many bytes the next segment should have: the more there are, the larger."""
@@ -185,7 +189,7 @@ class Log:
     def drop(self, segment: Segment) -> None:
         """Remove a segment of which nothing is needed any more."""
         self.segments.remove(segment)
-        segment.remove()
+        segment.file.remove()
 
     def write_anew(
         self, segment: Segment, in_lanes: Container[int]
@@ -195,9 +199,9 @@ class Log:
         """
         if segment.damaged():
             return {}
-        copy, places = segment.copy(self, segment.path, self.durability, in_lanes)
+        copy, places = segment.copy(self, segment.file.path, self.durability, in_lanes)
         self.segments[self.segments.index(segment)] = copy
-        segment.close()
+        segment.file.close()
         return {event_id: (copy, at) for event_id, at in places.items()}
 
     # -- letting go
@@ -209,19 +213,19 @@ class Log:
         """
         for segment in self.segments:
             if segment.is_empty:
-                segment.remove()
+                segment.file.remove()
             else:
                 if last_id:
                     with contextlib.suppress(SpoolError):
                         segment.note_base(last_id)
-                segment.close()
+                segment.file.close()
         self.segments = []
         self.files.close(remove=not self.files.hold_anything)
 
     def disown(self) -> None:
         """Let go of what a fork has inherited, or who has our descriptors' numbers by now."""
         for segment in self.segments:
-            segment.close()
+            segment.file.close()
         self.segments = []
         self.files.abandon()
 

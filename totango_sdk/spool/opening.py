@@ -89,7 +89,7 @@ class Opening:
         except (SpoolError, OSError, MemoryError) as error:
             tell_once(f"adopt {files.stem}", f"what another process left is not delivered: {error}")
         for segment in log.segments:
-            segment.close()
+            segment.file.close()
         files.close(remove=False)
         return None
 
@@ -98,9 +98,9 @@ class Opening:
         state = self._state
         if state.durability == "power":
             for segment in (*state.unsynced, active):
-                segment.sync()
+                segment.file.sync()
         if state.ready is not None:
-            state.ready.remove()
+            state.ready.file.remove()
         for log in state.logs():
             log.close(state.next_id - 1 if log is state.own else 0)
 
@@ -108,6 +108,6 @@ class Opening:
         """Let go without touching what others have: a parent, or who has our descriptors' numbers."""
         state = self._state
         if state.ready is not None:
-            state.ready.close()
+            state.ready.file.close()
         for log in state.logs():
             log.disown()

@@ -178,7 +178,7 @@ class Outlet:
         segment.pulled += lost
         segment.gone += lost
         self.has_emptied = True
-        self.tell_lost(segment.path, lost)
+        self.tell_lost(segment.file.path, lost)
 
     def tell_lost(self, where: str, count: int) -> None:
         """Count events as dead of which nothing is left, and tell it."""

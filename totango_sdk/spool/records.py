@@ -18,6 +18,8 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from .mapped import PAGE_BYTES
+
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Iterator
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     View = mmap.mmap | bytes
 
 SCHEMA = 2  # 1 was a journal with a database behind it; see `earlier`
-PAGE_BYTES = 4096
 _MAGIC = b"TotangoL"
 # Magic, schema, bytes of the file, the id behind which those in it were given, bytes of the text that
 # follows.

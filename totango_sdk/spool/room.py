@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolFull
-from .records import PAGE_BYTES, RECORD_BYTES
+from .mapped import PAGE_BYTES
+from .records import RECORD_BYTES
 from .segment import LEAST_SEGMENT_BYTES
 from .state import CLOSED
 from .values import SpoolClosed
@@ -37,7 +38,7 @@ class Room:
         """Whether the active segment is half full, and there is none to go on in."""
         state = self._state
         active = state.active
-        if active is None or state.ready is not None or active.tail < active.head.size // 2:
+        if active is None or state.ready is not None or active.tail < active.size // 2:
             return False
         return time.monotonic() >= self._full[0]
 
@@ -57,7 +58,7 @@ class Room:
             fresh = self._new_segment(own, payload_bytes + records * RECORD_BYTES)
             unused, state.ready = state.ready, fresh
             if unused is not None:
-                unused.close()
+                unused.file.close()
 
     def _new_segment(self, own: Log, least: int) -> Segment:
         state = self._state
@@ -89,7 +90,7 @@ class Room:
                 try:
                     segment.begin_again(path, state.next_id - 1)
                 except OSError:
-                    segment.remove()
+                    segment.file.remove()
                     continue
                 state.ready = segment
             else:
@@ -101,5 +102,5 @@ class Room:
         state = self._state
         if state.durability == "power":  # its new name would have to be synced as well
             return False
-        is_right_size = segment.head.size == PAGE_BYTES + state.segment_bytes
-        return is_right_size and segment.is_mapped and segment.is_whole
+        is_right_size = segment.size == PAGE_BYTES + state.segment_bytes
+        return is_right_size and segment.file.view is not None and segment.file.is_whole

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..locks import make_lock
-from .records import PAGE_BYTES
+from .mapped import PAGE_BYTES
 from .values import SpoolClosed
 
 if TYPE_CHECKING:

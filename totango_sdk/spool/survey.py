@@ -108,7 +108,7 @@ def _living(files: Files, owner: Owner | None, size: int) -> Left:
         return Left(files.stem, owner, True, 0, None, size, [], str(error))
     finally:
         for segment in log.segments:
-            segment.close()
+            segment.file.close()
 
 
 def _owner(files: Files) -> Owner | None:
@@ -162,7 +162,7 @@ def requeue(log: Log, letters: list[DeadLetter], records: Callable[[bytes], Reco
         names = written(*records(body)).encode()
         events.append((number, EVENT, names, body, letter.accepted_at))
     size = sum(RECORD_BYTES + len(names) + len(body) for _, _, names, body, _ in events)
-    first = log.files.number_of(log.segments[0].path) - 1
+    first = log.files.number_of(log.segments[0].file.path) - 1
     segment = log.new_segment(log.last_id, size, first)
     for event in events:
         segment.append(*event)

@@ -66,7 +66,7 @@ class Upkeep:
         with state.house:
             if state.active is None:
                 return
-            if adopt or not state.active.is_whole:
+            if adopt or not state.active.file.is_whole:
                 self._guarded(self.look_after_files)
             self._guarded(self._tidy)
             self._guarded(self._make_ready)
@@ -110,7 +110,7 @@ class Upkeep:
                     log.drop(segment)
         for segment in log.segments[:-1]:
             if segment.unread == segment.events:
-                segment.rest()
+                segment.file.rest()
 
     def _move_letters(self, segment: Segment) -> None:
         """Write dead letters behind all else. What finds no room stays."""
@@ -171,14 +171,14 @@ class Upkeep:
             own, active = state.own, state.active
             if own is None or active is None:
                 return
-            held = [segment for segment in own.segments if segment.is_held]
+            held = [segment for segment in own.segments if segment.file.is_held]
             trouble = own.files.trouble(held)
             if trouble is None:
                 return
             tell_once(
                 f"anew {trouble}", f"{trouble}: the spool's files are made anew", level="error"
             )
-            if own.files.is_lock_open and all(segment.is_open for segment in held):
+            if own.files.is_lock_open and all(segment.file.is_open for segment in held):
                 self._make_anew(own)
             else:
                 self._begin_again()
@@ -202,7 +202,7 @@ class Upkeep:
             active = self._opening.new_segment(log, state.next_id - 1, state.segment_bytes)
         except BaseException:
             for segment in log.segments:
-                segment.remove()
+                segment.file.remove()
             log.close()
             raise
         unread = own.unread - log.unread
