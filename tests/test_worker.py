@@ -949,7 +949,7 @@ print(client.stats().durable)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "True\n"
     assert "--enable-threads" in done.stderr
-    assert list((tmp_path / "spool").glob("*.journal"))
+    assert list((tmp_path / "spool").glob("*.log"))
 
 
 def test_an_event_that_comes_between_two_looks_of_the_sender_is_sent_at_once(

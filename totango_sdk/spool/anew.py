@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .paths import key_of, set_aside
 from .records import EVENT
@@ -13,17 +13,6 @@ if TYPE_CHECKING:
 
     from .log import Log
     from .segment import Row, Segment
-
-    Records = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-class Known(NamedTuple):
-    """What is known of an event without a look into the log."""
-
-    id: int
-    records: Records
-    body: bytes
-    accepted_at: float
 
 
 def copy_all(own: Log, log: Log, in_lanes: Container[int]) -> dict[int, tuple[Segment, int]]:
@@ -41,22 +30,14 @@ def copy_all(own: Log, log: Log, in_lanes: Container[int]) -> dict[int, tuple[Se
     return places
 
 
-def known_of(rows: Iterable[Row], besides: Iterable[int]) -> list[Known]:
-    """Return what is known of events that are in no lane yet, besides those that were copied."""
-    copied = set(besides)
-    return [
-        Known(event_id, (about, updates), body, accepted_at)
-        for event_id, about, updates, body, accepted_at, *_ in rows
-        if event_id not in copied and body is not None
-    ]
-
-
-def rewrite(events: list[Known], active: Segment) -> dict[int, tuple[Segment, int]]:
-    """Write what is known, as far as there is room; returns where each event stands."""
+def rewrite(rows: Iterable[Row], active: Segment) -> dict[int, tuple[Segment, int]]:
+    """Write what is known without a look into a log, as far as there is room; returns where each event
+    stands.
+    """
     places = {}
-    for event_id, records, body, accepted_at in events:
-        names = written(*records).encode()
-        if active.has_room(len(names) + len(body), 1):
+    for event_id, about, updates, body, accepted_at, *_ in rows:
+        names = written(about, updates).encode()
+        if body is not None and active.has_room(len(names) + len(body), 1):
             places[event_id] = active, active.append(event_id, EVENT, names, body, accepted_at)
     return places
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     # By the id behind which they begin, the bytes of all records, and the number.
     NewSegment = Callable[[int, int, int], Segment]
 
-_MAGIC, _SCHEMA = b"TotangoJ", 1
+_MAGIC = b"TotangoJ"
 _HEAD = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
 _FIRST_NUMBER = 1 << 16
 _PIECE_BYTES = 8 << 20
@@ -71,7 +71,10 @@ def take_over(files: Files, owner: Owner, new_segment: NewSegment) -> None:
         for number in files.numbers():
             if _FIRST_NUMBER <= number < 2 * _FIRST_NUMBER:  # by a process that was killed then
                 remove_file(files.segment_path(number))
-        _check(files, owner)
+        found = owner_of(files)
+        if found is not None and found != owner:
+            msg = f"{files.path('*')} has events for {found.service_id}, not for {owner.service_id}"
+            raise SpoolError(msg)
         count = _write(new_segment, _records(files))
         os.close(create_file(files.path(_TAKEN)))
         tell_once(
@@ -82,21 +85,6 @@ def take_over(files: Files, owner: Owner, new_segment: NewSegment) -> None:
     for suffix in ("journal", "journal.draft", *_DATABASE):
         remove_file(files.path(suffix))
     remove_file(files.path(_TAKEN))
-
-
-def _check(files: Files, owner: Owner) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        with open(files.path("journal"), "rb", opener=open_plain) as file:
-            head = file.read(_HEAD.size)
-        if head.startswith(_MAGIC) and _HEAD.unpack(head)[1] > _SCHEMA:
-            msg = f"{files.path('journal')} was written by a version that is not known, so it is left alone"
-            raise SpoolError(msg)
-    found = owner_of(files)
-    if found is not None and found != owner:
-        msg = (
-            f"{files.path('journal')} has events for {found.service_id}, not for {owner.service_id}"
-        )
-        raise SpoolError(msg)
 
 
 def _write(new_segment: NewSegment, records: Iterator[Record]) -> int:
@@ -135,15 +123,19 @@ def _records(files: Files) -> Iterator[Record]:
                 stored.add(record.id)
                 yield record
         except database.Error as error:
-            _set_aside(files, error)
-    journal = files.path("journal")
+            _set_aside(files, "db", error)
     data = b""
-    with contextlib.suppress(FileNotFoundError), open(journal, "rb", opener=open_plain) as file:
+    path = files.path("journal")
+    with contextlib.suppress(FileNotFoundError), open(path, "rb", opener=open_plain) as file:
         data = file.read()
     found = {}
     for spot in walk(data, PAGE_BYTES, len(data)):
-        record_here = record_at(data, spot.at, len(data)) if spot.state != SETTLED else None
-        if record_here is not None and spot.id not in stored and spot.id not in dead:
+        if spot.state == SETTLED or spot.id in stored or spot.id in dead:
+            continue
+        record_here = record_at(data, spot.at, len(data))
+        if record_here is None:
+            _set_aside(files, "journal", "of a record nothing can be read")
+        else:
             found[spot.id] = record_here
     for event_id in sorted(found):
         yield found[event_id]
@@ -172,16 +164,16 @@ def _opened(files: Files) -> Iterator[Connection]:
     except sqlite3.OperationalError as error:
         raise disk_error(path, OSError(str(error))) from None
     except sqlite3.Error as error:
-        _set_aside(files, error)
+        _set_aside(files, "db", error)
 
 
-def _set_aside(files: Files, error: Exception) -> None:
-    path = files.path("db")
+def _set_aside(files: Files, suffix: str, why: object) -> None:
+    path = files.path(suffix)
     if os.path.exists(path):
         aside = set_aside(path)
         tell_once(
             f"corrupt {path}",
-            f"the spool file {path} is damaged ({error}); it was set aside as {aside}, and what can be "
+            f"the spool file {path} is damaged ({why}); it was set aside as {aside}, and what can be "
             "read of it is kept",
             level="error",
         )

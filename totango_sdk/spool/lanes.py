@@ -22,8 +22,6 @@ from .values import Leased
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_MOST_SPARE = 1000
-
 
 @attrs.define(eq=False, repr=False)
 class Entry:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .values import Owner
 
 _FIRST_NUMBER = 1 << 24  # before it there is room for what comes back from the dead
-_MOST_OF_ALL = 16  # a segment has at least a so many-th of all bytes, so that there are never many
+_MOST_OF_ALL = 32  # a segment has at least a so many-th of all bytes, so that there are never many
 DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
 
 

@@ -139,29 +139,27 @@ class MappedFile:
 
     def can_be_written(self, start: int, end: int) -> bool:
         """Whether the file still reaches as far as `end`."""
-        if not _HAS_MADVISE or self.view is None:  # pragma: no cover - macOS
-            return self.is_whole
-        start -= start % PAGE_BYTES
-        try:
-            self.view.madvise(_POPULATE_WRITE, start, end - start)
-        except OSError as error:
-            host.let_pass(error)
-            return self.is_whole and error.errno != errno.EFAULT
-        return True
+        error = self._populate(start, end)
+        return error is None or (self.is_whole and error.errno != errno.EFAULT)
 
     def reach(self, start: int, end: int) -> None:
         """See whether the file still reaches as far as `end`. `measure` would let go of the
         interpreter, which comes back 5 ms later where a thread of the host computes.
         """
+        if end - start > _MOST_POPULATED or self._populate(start, end) is not None:
+            self.measure()
+
+    def _populate(self, start: int, end: int) -> OSError | None:
+        """Have these bytes ready to be written; returns why they cannot be, or nobody can tell."""
         start -= start % PAGE_BYTES
-        if end - start > _MOST_POPULATED or not _HAS_MADVISE or self.view is None:
-            self.measure()
-            return
         try:
-            self.view.madvise(_POPULATE_WRITE, start, end - start)
-        except (OSError, ValueError) as error:  # it is shorter, or the kernel cannot tell
+            if _HAS_MADVISE and self.view is not None and end <= len(self.view):
+                self.view.madvise(_POPULATE_WRITE, start, end - start)
+                return None
+        except OSError as error:
             host.let_pass(error)
-            self.measure()
+            return error
+        return OSError(errno.ENOSYS, "")  # pragma: no cover - macOS
 
     def write(self, at: int, byte: int) -> None:
         """Change one byte, if the file still reaches so far."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import SpoolError
 from ..log import tell_once
-from .anew import Known
 from .lanes import Lanes
 from .log import DAMAGED
 from .records import GIVEN_UP, GivenUp, Record
@@ -303,16 +302,14 @@ class Outlet:
         mine = self.places
         mine.update((event_id, place) for event_id, place in places.items() if event_id in mine)
 
-    def known_besides(self, copied: Container[int]) -> list[Known]:
+    def known_besides(self, copied: Container[int]) -> list[Row]:
         """Return what is known in memory of our events that are in their lanes, in order, besides
         those that were copied.
         """
         names = {entry.id: (entry.about, entry.updates) for entry in self.lanes.entries()}
         bodies = {**self._ahead, **self.away}
         return [
-            Known(event_id, names[event_id], *bodies[event_id])
-            for event_id in sorted(bodies)
-            if event_id not in copied
-            and event_id in names
-            and self.places[event_id][0].log is self._state.own
+            (event_id, *names[event_id], *bodies[event_id], 0, 0)
+            for event_id in sorted(bodies.keys() & names.keys())
+            if event_id not in copied and self.places[event_id][0].log is self._state.own
         ]

@@ -40,7 +40,12 @@ class Room:
         active = state.active
         if active is None or state.ready is not None or active.tail < active.size // 2:
             return False
-        return time.monotonic() >= self._full[0]
+        return not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is worth no try now: to find out each time would cost milliseconds."""
+        return time.monotonic() < self._full[0]
 
     def make(self, payload_bytes: int, records: int) -> None:
         """Have a segment ready for so much. With `disk` held. Raises `SpoolFull`."""
@@ -52,9 +57,8 @@ class Room:
             return
         self.clear(own)
         if state.ready is None or not state.ready.has_room(payload_bytes, records):
-            until, why = self._full
-            if time.monotonic() < until:  # to find out each time would cost milliseconds
-                raise SpoolFull(why)
+            if self.is_full:
+                raise SpoolFull(self._full[1])
             fresh = self._new_segment(own, payload_bytes + records * RECORD_BYTES)
             unused, state.ready = state.ready, fresh
             if unused is not None:

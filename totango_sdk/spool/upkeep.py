@@ -102,9 +102,9 @@ class Upkeep:
         for segment in [each for each in sealed if each.is_sparse]:
             if segment in state.unsynced:
                 continue
-            if segment.alive:
+            if segment.alive and not self._room.is_full:
                 self._outlet.move(log.write_anew(segment, self._outlet.places))
-            elif log is state.own:
+            elif log is state.own and not segment.alive:
                 self._move_letters(segment)
                 if segment.is_empty:
                     log.drop(segment)
@@ -210,7 +210,7 @@ class Upkeep:
         log.last_id = own.last_id
         places |= anew.rewrite(self._outlet.known_besides(places), active)
         active.pulled, active.cursor = active.events, active.tail  # they are in their lanes
-        fresh = anew.rewrite(anew.known_of(state.fresh, places), active)
+        fresh = anew.rewrite([row for row in state.fresh if row[0] not in places], active)
         anew.leave(own, state.ready)
         self._outlet.move(places)
         state.own, state.active, state.ready, state.unsynced = log, active, None, deque()

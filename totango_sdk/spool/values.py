@@ -106,16 +106,6 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-class Page(NamedTuple):
-    """Some events in order."""
-
-    rows: list[tuple[int, str]]  # ids and lanes
-    bodies: dict[
-        int, tuple[bytes, float]
-    ]  # with the times of acceptance, of those that are as they were stored
-    has_more: bool
-
-
 class Counts(NamedTuple):
     """What a spool holds and has seen, in events."""
 
