@@ -48,6 +48,7 @@ from totango_sdk.spool.mapped import PAGE_BYTES, MappedFile
 from totango_sdk.spool.records import Head, survey_of
 from totango_sdk.spool.room import Room
 from totango_sdk.spool.segment import SEGMENT_BYTES, Segment
+from totango_sdk.spool.survey import held, requeue, survey
 
 SMALL = 8192
 
@@ -373,11 +374,92 @@ def test_a_dead_letter_that_finds_no_room_is_one_byte_and_can_be_read(
         assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(put_in)
 
 
+def test_dead_letters_pin_no_space(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=100_000)
+    poison = []
+    for number in range(40):
+        put_in = fill(spool, 250, name=f"{number}: ", lanes=250)
+        leased = spool.lease(250, NOW)
+        bury(spool, leased[:1])
+        poison += put_in[:1]
+        deliver(spool, leased[1:])
+        spool.maintain(adopt=False)
+    assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(poison)
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.log")) < 400_000
+    check_counts(spool)
+    spool.close()
+    with closing(tmp_path) as spool:
+        assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(poison)
+
+
+def test_an_event_that_waits_for_hours_pins_no_space(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=100_000)
+    late = []
+    for number in range(20):
+        for each in range(500):
+            put(spool, (b"%d: %d" % (number, each)).ljust(300), lane=f"{number}: {each}")
+        first, *leased = spool.lease(500, NOW)
+        retry(spool, [first], FAR)
+        late.append(first.body)
+        deliver(spool, leased)
+        spool.maintain(adopt=False)
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.log")) < 600_000
+    assert bodies(drain(spool, now=FAR)) == late
+    check_counts(spool)
+    spool.close()
+    assert names(tmp_path) == []
+
+
+def test_however_much_waits_there_are_never_many_files(tmp_path: Path) -> None:
+    with closing(tmp_path, segment_bytes=SMALL) as spool:
+        put_in = fill(spool, 20_000, lanes=20_000)
+        assert len(names(tmp_path, ".log")) < 130
+        assert bodies(drain(spool)) == put_in
+
+
+def test_what_is_sent_again_by_hand_goes_before_what_came_later(tmp_path: Path) -> None:
+    def work() -> None:
+        spool = opened(tmp_path)
+        put(spool, b"old", b"new")
+        bury(spool, spool.lease(1, NOW))
+
+    dead(work)
+    (left,) = survey(str(tmp_path))
+    assert (left.waiting, left.dead) == (1, 1)
+    with held(str(tmp_path), left) as log:
+        assert requeue(log, list(log.dead_letters()), lambda _: (("lane",), ("lane",))) == 1
+    with closing(tmp_path) as spool:
+        assert bodies(drain(spool)) == [b"old", b"new"]
+        assert list(spool.letters()) == []
+
+
+def test_all_that_waits_in_a_living_process_can_be_seen(tmp_path: Path) -> None:
+    with closing(tmp_path, segment_bytes=SMALL) as spool:
+        fill(spool, 300)
+        retry(spool, spool.lease(2, NOW), FAR)
+        bury(spool, spool.lease(1, NOW), "400")
+        deliver(spool, spool.lease(1, NOW))
+        before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path, ".log")}
+        told, tell = os.pipe()
+
+        def look() -> None:
+            (left,) = survey(str(tmp_path))
+            seen = left.is_alive, left.waiting, left.dead, len(left.put_off), left.put_off[0].reason
+            os.write(tell, repr(seen).encode())
+
+        dead(look)
+        assert os.read(told, 1000).decode() == repr((True, 298, 1, 2, "503"))
+        assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path, ".log")} == before
+        os.close(told)
+        os.close(tell)
+        assert len(drain(spool, now=FAR)) == 298
+
+
 # -- quota and full disks
 
 
 def test_at_its_quota_put_is_refused_and_after_deliveries_there_is_room(tmp_path: Path) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL, quota_bytes=256 << 10)
+    spool = opened(tmp_path, segment_bytes=32 << 10, quota_bytes=256 << 10)
     with pytest.raises(SpoolFull, match="raise the quota"):
         fill(spool, 5000)
     accepted = spool.counts().accepted
@@ -398,7 +480,7 @@ def test_at_its_quota_put_is_refused_and_after_deliveries_there_is_room(tmp_path
 
 
 def test_at_its_quota_every_event_can_still_become_a_dead_letter(tmp_path: Path) -> None:
-    spool = opened(tmp_path, segment_bytes=SMALL, quota_bytes=256 << 10)
+    spool = opened(tmp_path, segment_bytes=32 << 10, quota_bytes=256 << 10)
     with pytest.raises(SpoolFull):
         fill(spool, 5000, lanes=40)
     accepted = spool.counts().accepted
@@ -482,6 +564,31 @@ def test_on_a_disk_that_is_full_nothing_breaks_and_it_drains_once_there_is_room(
     assert put(spool, b"again") is not None
     assert len(drain(spool)) == 1
     spool.close()
+
+
+def test_on_a_full_disk_a_poison_event_becomes_a_letter_and_its_account_goes_on(small_disk: Path) -> None:
+    spool = opened(small_disk / "spool")
+    with pytest.raises(SpoolFull):
+        fill(spool, 20_000, lanes=50)
+    accepted = spool.counts().accepted
+    hog = small_disk / "hog"
+    with hog.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(b"x" * 4096)
+    poison = spool.lease(50, NOW)
+    bury(spool, poison, "400 Bad Request")
+    spool.maintain(adopt=True)
+    assert sorted(letter.body or b"" for letter in spool.letters()) == sorted(bodies(poison))
+    following = spool.lease(50, NOW)
+    assert {lane_of(event) for event in following} == {lane_of(event) for event in poison}
+    deliver(spool, following)
+    assert len(drain(spool)) == accepted - 100
+    check_counts(spool)
+    spool.close()
+    with closing(small_disk / "spool") as spool:
+        assert drain(spool) == []
+        assert {letter.reason for letter in spool.letters()} == {"400 Bad Request"}
+        assert len(list(spool.letters())) == 50
 
 
 def test_a_disk_without_room_for_a_spool_is_told(small_disk: Path) -> None:

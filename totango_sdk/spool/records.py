@@ -179,6 +179,26 @@ def walk(view: View, at: int, limit: int) -> Iterator[Spot]:
         at = spot.end
 
 
+def event_at(view: View, at: int, limit: int) -> tuple[int, str, bytes, float, int] | None:
+    """Read what is there most often, an event that is alive and whole: its id, names, body, when it was
+    accepted, and where it ends. `None` for whatever else it is.
+    """
+    if at + RECORD_BYTES > limit:
+        return None
+    mark, state, _, _, found, kind, names_bytes, body_bytes, event_id, accepted_at = (
+        _ALL.unpack_from(view, at)
+    )
+    end = at + RECORD_BYTES + names_bytes + body_bytes
+    if mark != MARK or state != LIVE or kind != EVENT or end > limit:
+        return None
+    payload = view[at + START.size : end]
+    if crc32(payload) != found:
+        return None
+    body_at = FIELDS.size + names_bytes
+    names = payload[FIELDS.size : body_at].decode(errors="replace")
+    return event_id, names, payload[body_at:], accepted_at, end
+
+
 def record_at(view: View, at: int, limit: int) -> Record | None:
     """Read the record at `at`; `None` if it is damaged, or not there any more."""
     spot = spot_at(view, at, limit)

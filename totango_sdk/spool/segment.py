@@ -23,11 +23,11 @@ from .records import (
     TRIED_AT,
     Head,
     Record,
+    event_at,
     packed,
     record_at,
     survey_of,
     walk,
-    whole_record_at,
 )
 from .values import read_back
 
@@ -198,29 +198,30 @@ class Segment:
     def pull(self, upto: int, most: int, most_bytes: int) -> list[Row]:
         """Return the next events behind the cursor, which moves: so many, or of so many bytes."""
         rows: list[Row] = []
-        file = self.file
+        file, begin = self.file, self.cursor
         if not file.open():
             self.cursor = upto
             return rows
         file.measure()
-        size = 0
-        for spot in walk(self._view, self.cursor, min(upto, file.limit)):
-            self.cursor = spot.end
-            if not spot.waits:
+        view, limit = self._view, min(upto, file.limit)
+        while len(rows) < most and self.cursor - begin < most_bytes:
+            at = self.cursor
+            event = event_at(view, at, limit)
+            if event is not None:
+                event_id, names, body, accepted_at, self.cursor = event
+                about, updates = read_back(names)
+                rows.append((event_id, about, updates, body, accepted_at, at, self.cursor))
                 continue
-            rows.append(self._row(spot))
-            size += spot.end - spot.at
-            if len(rows) >= most or size >= most_bytes:
-                return rows
-        self.cursor = upto
+            spot = next(walk(view, at, limit), None)
+            if spot is None:
+                self.cursor = upto
+                break
+            self.cursor = spot.end
+            if (
+                spot.waits
+            ):  # and is damaged: nothing of it can be used, the names of its records neither
+                rows.append((spot.id, (), (), None, 0.0, spot.at, spot.end))
         return rows
-
-    def _row(self, spot: Spot) -> Row:
-        if not spot.is_whole:  # nothing of it can be used, the names of its records neither
-            return spot.id, (), (), None, 0.0, spot.at, spot.end
-        record = whole_record_at(self._view, spot.at)
-        about, updates = read_back(record.names)
-        return spot.id, about, updates, record.body, record.accepted_at, spot.at, spot.end
 
     def read(self, at: int) -> Record | None:
         """Return the record at a place; `None` if it is not as it was written."""
