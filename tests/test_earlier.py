@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spools import NOW, OTHER, OWNER, bodies, by_lane, closing, drain, ended, forked, names, put, retry
+from spools import NOW, OTHER, OWNER, bodies, bury, by_lane, closing, drain, ended, forked, names, put, retry
 
 from totango_sdk.spool.survey import survey
 
@@ -121,3 +121,16 @@ def test_where_python_has_no_sqlite_it_stays_and_is_told(
         leased = spool.lease(1, NOW)
         retry(spool, leased)
         assert len(drain(spool)) == len(KILLED) + len(MORE) + len(CLOSED)
+
+
+def test_nothing_but_that_needs_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    monkeypatch.setitem(sys.modules, "_sqlite3", None)
+    put_in = [b"%d" % number for number in range(500)]
+    with closing(tmp_path / "spool", segment_bytes=8192) as spool:
+        for body in put_in:
+            put(spool, body.ljust(300), lane="lane")
+        bury(spool, spool.lease(1, NOW))
+    with closing(tmp_path / "spool") as spool:
+        assert [body.strip() for body in bodies(drain(spool))] == put_in[1:]
+        assert len(list(spool.letters())) == 1

@@ -155,16 +155,15 @@ class Outlet:
     def _pull_from(self, segment: Segment) -> list[Row]:
         state = self._state
         with state.memory:
-            is_active = segment is state.active
             tail = segment.tail
-            if is_active and state.fresh:
+            if segment is state.active and state.fresh:
                 tail = state.fresh[0][AT]
         rows = segment.pull(tail, _PULL, _READ_AHEAD_BYTES)
         # What is out is known already: it was out when those of a dead process came before it.
         rows = [row for row in rows if row[0] not in self.places]
         with state.memory:
             self._count_pulled(segment, rows)
-            if is_active and segment.cursor == segment.tail:
+            if segment is state.active and segment.cursor == segment.tail:
                 state.fresh.clear()
                 state.fresh_end = segment.tail
             if segment.cursor >= segment.tail and segment.unread:
