@@ -426,7 +426,7 @@ def test_what_is_sent_again_by_hand_goes_before_what_came_later(tmp_path: Path) 
     dead(work)
     (left,) = survey(str(tmp_path))
     assert (left.waiting, left.dead) == (1, 1)
-    with held(str(tmp_path), left) as log:
+    with held(str(tmp_path), left.stem, left.owner) as log:
         assert requeue(log, list(log.dead_letters()), lambda _: (("lane",), ("lane",))) == 1
     with closing(tmp_path) as spool:
         assert bodies(drain(spool)) == [b"old", b"new"]

@@ -286,7 +286,7 @@ def _change(
         raise OptionsError(msg)
     changed = skipped = 0
     for left, found in gone:
-        with held(directory, left) as log:
+        with held(directory, left.stem, left.owner) as log:
             done = action(log, found)
         changed += done
         skipped += len(found) - done

@@ -56,7 +56,7 @@ class DiskSpool(Spool):
             segment_bytes=segment_bytes,
         )
         self._opening = Opening(state)
-        self._room = Room(state, self._opening)
+        self._room = Room(state)
         self._outlet = Outlet(state, self._room)
         self._upkeep = Upkeep(state, self._opening, self._room, self._outlet, forget=self._forget)
         self._intake = Intake(state, make_room=self._make_room, mend=self._mend)

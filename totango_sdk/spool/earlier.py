@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from .files import Files
     from .segment import Segment
 
-    # By the id behind which they begin, the bytes of all records, and the number.
-    NewSegment = Callable[[int, int, int], Segment]
+    NewSegment = Callable[[int, int, None, int], Segment]  # as `Log.new_segment`
 
 _MAGIC = b"TotangoJ"
 _HEAD = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
@@ -97,10 +96,10 @@ def _write(new_segment: NewSegment, records: Iterator[Record]) -> int:
         piece.append(record)
         size += RECORD_BYTES + len(record.names.encode()) + len(record.body)
         if size > _PIECE_BYTES:
-            _write_piece(new_segment(0, size, number), piece)
+            _write_piece(new_segment(0, size, None, number), piece)
             piece, size, number = [], 0, number + 1
     if piece:
-        _write_piece(new_segment(0, size, number), piece)
+        _write_piece(new_segment(0, size, None, number), piece)
     return count
 
 

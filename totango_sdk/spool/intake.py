@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 _MOST_KEPT = 8000  # events in memory, beside those on disk
 
 
-def _size_of(names: list[bytes], items: Sequence[Item]) -> int:
-    return sum(map(len, names)) + sum([len(item.body) for item in items])
-
-
 class Intake:
     """Puts events into the log.
 
@@ -59,7 +55,9 @@ class Intake:
             items = [with_plain_names(item) for item in items]
             names = [names_of(item) for item in items]
         count = len(items)
-        size = len(names[0]) + len(items[0].body) if count == 1 else _size_of(names, items)
+        size = len(names[0]) + len(items[0].body)
+        if count > 1:
+            size = sum(map(len, names)) + sum([len(item.body) for item in items])
         if size > state.segment_bytes and not all(item.is_letter for item in items):
             if not wait:
                 return None

@@ -15,7 +15,7 @@ from ..log import tell_once
 from .files import owner_text
 from .letters import DeadLetter
 from .mapped import PAGE_BYTES
-from .paths import link_aside, set_aside
+from .paths import link_aside
 from .records import EVENT, GIVEN_UP, REFUSED, GivenUp, Head, Record
 from .segment import Segment
 
@@ -75,10 +75,6 @@ class Log:
         path = segment.file.path
         segment.head = Head(owner_text(self.owner), segment.size)
         told = f"the spool file {path} is damaged"
-        if segment.size < PAGE_BYTES:
-            aside = set_aside(path)
-            tell_once(f"corrupt {path}", f"{told}; it was set aside as {aside}", level="error")
-            return Segment(self, path, segment.head)
         try:
             lost = segment.damaged()
             aside = link_aside(path)
@@ -164,14 +160,24 @@ class Log:
 
     # -- segments
 
-    def new_segment(self, base: int, size: int, number: int | None = None) -> Segment:
-        """Make one, behind all others, for this many bytes of records. Raises `SpoolError`."""
-        path = self.files.segment_path(self.next_number if number is None else number)
-        head = Head(owner_text(self.owner), PAGE_BYTES + size, base)
+    def new_segment(
+        self, base: int, size: int, least: int | None = None, number: int | None = None
+    ) -> Segment:
+        """Make one, behind all others, for so many bytes of records; where the disk has no room for
+        that, for the `least` that will do. Raises `SpoolError`.
+        """
         if not self.files.are_in_place:
             msg = f"the spool's directory {self.files.directory!r} was removed or replaced"
             raise SpoolError(msg)
-        return Segment.create(self, path, head, self.durability)
+        path = self.files.segment_path(self.next_number if number is None else number)
+        head = Head(owner_text(self.owner), PAGE_BYTES + size, base)
+        try:
+            return Segment.create(self, path, head, self.durability)
+        except SpoolFull:
+            if least is None or size <= least:
+                raise
+            head = head._replace(size=PAGE_BYTES + least)
+            return Segment.create(self, path, head, self.durability)
 
     @property
     def next_number(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import SpoolError, SpoolFull, SpoolLocked
+from ..errors import SpoolError, SpoolLocked
 from ..log import tell_once
 from .files import Files, base_after, new_base
 from .log import Log
@@ -33,7 +33,7 @@ class Opening:
         own = self._take_over(owner) or self.new_log()
         base = base_after(own.last_id) if own.last_id else new_base()
         try:
-            active = self.new_segment(own, base, state.segment_bytes)
+            active = own.new_segment(base, state.segment_bytes, LEAST_SEGMENT_BYTES)
         except BaseException:
             own.close()
             raise
@@ -49,19 +49,6 @@ class Opening:
         assert state.owner is not None
         files = Files.create(state.directory, state.owner)
         return Log(files, state.owner, state.durability)
-
-    def new_segment(
-        self, log: Log, base: int, size: int, least: int = LEAST_SEGMENT_BYTES
-    ) -> Segment:
-        """Make the next segment of a log, a smaller one where there is little room. Raises
-        `SpoolError`.
-        """
-        try:
-            return log.new_segment(base, size)
-        except SpoolFull:
-            if size <= least:
-                raise
-            return log.new_segment(base, least)
 
     def _take_over(self, owner: Owner) -> Log | None:
         """Take what a dead process left for our own, if there is any that is soon read."""

@@ -202,21 +202,13 @@ def event_at(view: View, at: int, limit: int) -> tuple[int, str, bytes, float, i
 def record_at(view: View, at: int, limit: int) -> Record | None:
     """Read the record at `at`; `None` if it is damaged, or not there any more."""
     spot = spot_at(view, at, limit)
-    return whole_record_at(view, at) if spot is not None and spot.is_whole else None
-
-
-def whole_record_at(view: View, at: int) -> Record:
-    """Read a record of which it is known that it is whole."""
-    _, _, tried, why, _, kind, names_bytes, body_bytes, event_id, accepted_at = _ALL.unpack_from(
-        view, at
-    )
-    start = at + RECORD_BYTES
-    body_at = start + names_bytes
-    names = view[start:body_at].decode(errors="replace")
-    body = view[body_at : body_at + body_bytes]
-    return Record(
-        event_id, names, body, kind, accepted_at, tried, reason_of(view, why) if why else ""
-    )
+    if spot is None or not spot.is_whole:
+        return None
+    _, _, tried, why, _, kind, names_bytes, _, event_id, accepted_at = _ALL.unpack_from(view, at)
+    body_at = at + RECORD_BYTES + names_bytes
+    names = view[at + RECORD_BYTES : body_at].decode(errors="replace")
+    body = view[body_at : spot.end]
+    return Record(event_id, names, body, kind, accepted_at, tried, reason_of(view, why))
 
 
 def reason_of(view: View, number: int) -> str:

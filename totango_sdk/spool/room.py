@@ -14,7 +14,6 @@ from .values import SpoolClosed
 
 if TYPE_CHECKING:
     from .log import Log
-    from .opening import Opening
     from .segment import Segment
     from .state import State
 
@@ -24,9 +23,8 @@ _FULL_SECONDS = 0.1
 class Room:
     """Makes segments ready, and uses them again. Used with `disk` held."""
 
-    def __init__(self, state: State, opening: Opening) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
-        self._opening = opening
         self.forget()
 
     def forget(self) -> None:
@@ -76,7 +74,7 @@ class Room:
                     "bytes: see why nothing is delivered (totango spool status), or raise the quota"
                 )
                 raise SpoolFull(msg)
-            return self._opening.new_segment(own, state.next_id - 1, size, least)
+            return own.new_segment(state.next_id - 1, size, least)
         except SpoolFull as full:
             self._full = time.monotonic() + _FULL_SECONDS, str(full)
             raise

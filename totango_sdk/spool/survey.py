@@ -66,7 +66,7 @@ def _look(directory: str, stem: str) -> Left:
     owner = _owner(files)
     size = files.size
     try:
-        with _held(files, owner) as log:
+        with held(directory, stem, owner) as log:
             return _left(log, size, is_alive=False)
     except SpoolLocked:
         return _living(files, owner, size)
@@ -126,14 +126,9 @@ def _owner(files: Files) -> Owner | None:
 
 
 @contextlib.contextmanager
-def held(directory: str, left: Left) -> Iterator[Log]:
+def held(directory: str, stem: str, owner: Owner | None) -> Iterator[Log]:
     """Hold a set of files of a process that is gone, to change what is in it. Raises `SpoolError`."""
-    with _held(Files(directory, left.stem), left.owner) as log:
-        yield log
-
-
-@contextlib.contextmanager
-def _held(files: Files, owner: Owner | None) -> Iterator[Log]:
+    files = Files(directory, stem)
     files.lock()
     if owner is None or not files.is_ours(owner):
         files.close(remove=False)
@@ -163,7 +158,7 @@ def requeue(log: Log, letters: list[DeadLetter], records: Callable[[bytes], Reco
         events.append((number, EVENT, names, body, letter.accepted_at))
     size = sum(RECORD_BYTES + len(names) + len(body) for _, _, names, body, _ in events)
     first = log.files.number_of(log.segments[0].file.path) - 1
-    segment = log.new_segment(log.last_id, size, first)
+    segment = log.new_segment(log.last_id, size, number=first)
     for event in events:
         segment.append(*event)
     log.segments.insert(0, segment)

@@ -12,6 +12,7 @@ from .files import Files
 from .log import given_up
 from .paths import make_directory
 from .records import EVENT
+from .segment import LEAST_SEGMENT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,7 +200,7 @@ class Upkeep:
         log = self._opening.new_log()
         try:
             places = anew.copy_all(own, log, self._outlet.places)
-            active = self._opening.new_segment(log, state.next_id - 1, state.segment_bytes)
+            active = log.new_segment(state.next_id - 1, state.segment_bytes, LEAST_SEGMENT_BYTES)
         except BaseException:
             for segment in log.segments:
                 segment.file.remove()
