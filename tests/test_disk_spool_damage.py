@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from spools import NOW, bodies, bury, check_counts, closing, dead, drain, fill, names, opened, put
 
+from totango_sdk.errors import SpoolFull
+from totango_sdk.spool.segment import Segment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -179,3 +182,25 @@ def test_damage_does_not_keep_others_from_being_delivered(left: Left, tmp_path: 
     with closing(directory) as spool:
         assert drain(spool) == []
     assert all(".corrupt-" in name for name in names(directory))
+
+
+def test_where_there_is_no_room_to_set_damage_aside_it_is_read_past(
+    left: Left, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SpoolFull("no room")
+
+    directory = tmp_path / "spool"
+    shutil.copytree(left.directory, directory)
+    directory.chmod(0o700)
+    path = directory / names(directory, ".log")[2]
+    data = bytearray(path.read_bytes())
+    data[5000:5100] = bytes(100)
+    path.write_bytes(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "copy", full)
+        with closing(directory) as spool:
+            assert len(drain(spool)) >= len(left.put_in) - 2
+            check_counts(spool)
+    assert "it stays where it is: no room" in caplog.text
+    assert names(directory, ".corrupt-") == []

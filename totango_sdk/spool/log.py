@@ -15,7 +15,7 @@ from ..log import tell_once
 from .files import owner_text
 from .letters import DeadLetter
 from .mapped import PAGE_BYTES
-from .paths import link_aside
+from .paths import link_aside, remove_file
 from .records import EVENT, GIVEN_UP, REFUSED, GivenUp, Head, Record
 from .segment import Segment
 
@@ -73,14 +73,16 @@ class Log:
     def _mended(self, segment: Segment) -> Segment:
         """Set a damaged file aside, and return one with what can be read of it, in its place."""
         path = segment.file.path
-        segment.head = Head(owner_text(self.owner), segment.size)
+        if not segment.head.text:
+            segment.head = Head(owner_text(self.owner), segment.size)
         told = f"the spool file {path} is damaged"
+        lost = segment.damaged()
+        aside = link_aside(path)
         try:
-            lost = segment.damaged()
-            aside = link_aside(path)
             mended, _ = segment.copy(self, path, self.durability)
         except SpoolFull as full:
             # Past the damage it can be read as well.
+            remove_file(aside)
             tell_once(f"corrupt {path}", f"{told}; it stays where it is: {full}", level="error")
             return segment
         segment.file.close()
