@@ -417,6 +417,16 @@ def test_however_much_waits_there_are_never_many_files(tmp_path: Path) -> None:
         assert bodies(drain(spool)) == put_in
 
 
+def test_what_waits_is_not_in_memory_whoever_makes_room_for_it(tmp_path: Path) -> None:
+    with closing(tmp_path, segment_bytes=SMALL) as spool:
+        fill(spool, 100)
+        spool.lease(1, NOW)
+        fill(spool, 2000)
+        maps = Path("/proc/self/maps").read_text()
+        assert len(names(tmp_path, ".log")) > 30
+        assert sum(f"{tmp_path}/" in line for line in maps.splitlines()) < 5
+
+
 def test_what_is_sent_again_by_hand_goes_before_what_came_later(tmp_path: Path) -> None:
     def work() -> None:
         spool = opened(tmp_path)

@@ -92,6 +92,18 @@ def test_why_an_event_has_to_be_tried_again_can_be_seen_from_outside(segment: Se
     assert {record.reason[:9] for record in records[10:]} == {"reason 20"}
 
 
+def test_reasons_of_an_earlier_process_are_kept(segment: Segment, path: Path) -> None:
+    first, second, _ = add(segment, 1, 2, 3)
+    segment.bury(first, 1, "400")
+    segment.put_off(second, 1, "503")
+    other = Segment(None, str(path), Head(b"", 0))
+    other.survey()
+    row = other.pull(other.tail, 9, 9999)[-1]
+    other.put_off(row[5], 1, "timed out")
+    assert [record.reason for record in alive(path.read_bytes())] == ["400", "503", "timed out"]
+    other.file.close()
+
+
 def test_what_is_struck_off_is_gone_and_its_id_is_not_given_again(segment: Segment, path: Path) -> None:
     first, second, third = add(segment, 11, 12, 13)
     segment.strike(first)

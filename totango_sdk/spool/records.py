@@ -213,7 +213,7 @@ def record_at(view: View, at: int, limit: int) -> Record | None:
 
 def reason_of(view: View, number: int) -> str:
     """Return the reason of this number."""
-    if not 0 < number <= MOST_REASONS:
+    if not 0 < number <= MOST_REASONS or len(view) < PAGE_BYTES:
         return ""
     at = REASONS_AT + (number - 1) * REASON_BYTES
     return view[at : at + REASON_BYTES].rstrip(b"\0").decode(errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import SpoolFull
+from ..errors import SpoolError, SpoolFull
 from .mapped import PAGE_BYTES
 from .records import RECORD_BYTES
 from .segment import LEAST_SEGMENT_BYTES
@@ -46,7 +46,7 @@ class Room:
         return time.monotonic() < self._full[0]
 
     def make(self, payload_bytes: int, records: int) -> None:
-        """Have a segment ready for so much. With `disk` held. Raises `SpoolFull`."""
+        """Have a segment ready for so much. Raises `SpoolError`."""
         state = self._state
         own, ready = state.own, state.ready
         if own is None:
@@ -75,12 +75,14 @@ class Room:
                 )
                 raise SpoolFull(msg)
             return own.new_segment(state.next_id - 1, size, least)
-        except SpoolFull as full:
-            self._full = time.monotonic() + _FULL_SECONDS, str(full)
+        except SpoolError as error:  # or there is no descriptor for it
+            self._full = time.monotonic() + _FULL_SECONDS, str(error)
             raise
 
     def clear(self, log: Log) -> None:
-        """Remove sealed segments with nothing alive in them, or use one again."""
+        """Remove sealed segments with nothing alive in them, or use one again; of those that nobody
+        has begun to read, have none in memory.
+        """
         state = self._state
         for segment in [each for each in log.segments if each.is_empty]:
             with state.memory:
@@ -98,6 +100,9 @@ class Room:
             else:
                 log.drop(segment)
             self._full = (0.0, "")
+        for segment in log.segments[:-1]:
+            if segment.unread == segment.events:
+                segment.file.rest()
 
     def _is_fit(self, segment: Segment) -> bool:
         """Whether it is worth being used again."""

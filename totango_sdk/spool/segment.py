@@ -25,6 +25,7 @@ from .records import (
     Record,
     event_at,
     packed,
+    reason_of,
     record_at,
     survey_of,
     walk,
@@ -42,6 +43,7 @@ LEAST_SEGMENT_BYTES = 1 << 20  # where the disk has no room for that; any one ev
 _MOST_READ_BYTES = 256 << 20  # of a file that does not say how long it is
 _SPARSE = 8  # of so many records at most one is alive
 _LEAST_SPARED = 64 << 10
+_REASONS = slice(REASONS_AT, REASONS_AT + MOST_REASONS * REASON_BYTES)
 
 
 # An event on its way from the log to its lanes: its id, the records that it concerns and those that it
@@ -117,6 +119,7 @@ class Segment:
         """
         self.file.rename(path)
         self._forget(self.head._replace(base=base))
+        self._view[_REASONS] = bytes(MOST_REASONS * REASON_BYTES)
         self._begin()
 
     def note_base(self, base: int) -> None:
@@ -217,9 +220,8 @@ class Segment:
                 self.cursor = upto
                 break
             self.cursor = spot.end
-            if (
-                spot.waits
-            ):  # and is damaged: nothing of it can be used, the names of its records neither
+            if spot.waits:
+                # Of a damaged one nothing can be used, the names of its records neither.
                 rows.append((spot.id, (), (), None, 0.0, spot.at, spot.end))
         return rows
 
@@ -322,6 +324,9 @@ class Segment:
             self.head = Head(b"", self.file.size)
         self.tail, self.events, self.letters = found.tail, found.waiting, found.letters
         self._struck = found.records - found.waiting - found.letters
+        # The last one stands for several, and may be given to others.
+        known = [reason_of(start, number) for number in range(1, MOST_REASONS)]
+        self._reasons = {reason: number for number, reason in enumerate(known, 1) if reason}
         return found
 
     def copy(
@@ -361,5 +366,4 @@ class Segment:
     def _take_reasons(self, other: Segment) -> None:
         self._reasons = dict(other._reasons)
         if other.file.view is not None and other.file.limit >= PAGE_BYTES:
-            reasons = slice(REASONS_AT, REASONS_AT + MOST_REASONS * REASON_BYTES)
-            self._view[reasons] = other._view[reasons]
+            self._view[_REASONS] = other._view[_REASONS]

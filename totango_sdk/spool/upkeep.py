@@ -97,7 +97,7 @@ class Upkeep:
                 self._spare(log)
 
     def _spare(self, log: Log) -> None:
-        """Take no more space, memory and descriptors than what is alive needs."""
+        """Take no more space than what is alive needs."""
         state = self._state
         sealed = [each for each in log.segments if each is not state.active]
         for segment in [each for each in sealed if each.is_sparse]:
@@ -109,9 +109,6 @@ class Upkeep:
                 self._move_letters(segment)
                 if segment.is_empty:
                     log.drop(segment)
-        for segment in log.segments[:-1]:
-            if segment.unread == segment.events:
-                segment.file.rest()
 
     def _move_letters(self, segment: Segment) -> None:
         """Write dead letters behind all else. What finds no room stays."""
