@@ -16,7 +16,7 @@ from .oracle import Row, judge
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SEGMENTS = (2048, 8192, None)  # small ones, so that the database is in use too
+_SEGMENTS = (2048, 8192, None)  # small ones, so that many of them are in use
 _EVENTS = 120
 _ACCOUNTS = 20
 
