@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -107,7 +108,8 @@ def make_base(directory: Path, collector: Collector, name: str) -> Base:
 def _read_files(directory: str) -> dict[str, bytes]:
     files = {}
     for entry in sorted(os.listdir(directory)):
-        with open(os.path.join(directory, entry), "rb") as file:
+        # Of a living process: a segment that is in the making changes its name as soon as it is made.
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(directory, entry), "rb") as file:
             files[entry] = file.read()
     return files
 
