@@ -53,29 +53,33 @@ def test_all_of_it_is_delivered_in_order_and_its_letters_are_kept(left: Path, ca
     assert "an earlier version has left were taken over" in caplog.text
 
 
+def dies_at(at: int, directory: Path) -> None:
+    """Take it over, and die without a word before the line of `earlier.py` with this number."""
+    lines = 0
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal lines
+        if "earlier.py" not in frame.f_code.co_filename:
+            return trace if event == "call" else None
+        lines += event == "line"
+        if lines == at:
+            os._exit(0)
+        return trace
+
+    sys.settrace(trace)
+    with closing(directory) as spool:
+        spool.maintain(adopt=True)
+
+
+AT = (1, 40, 150, 300, 600, 1200, 2400, 4000)
+
+
 def test_it_is_taken_over_once_whenever_that_is_broken_off(left: Path, tmp_path: Path) -> None:
-    for at in (1, 40, 150, 300, 600, 1200, 2400, 4000):
+    for at in AT:
         directory = tmp_path / str(at)
         shutil.copytree(left, directory)
         directory.chmod(0o700)
-
-        def dies(at: int = at, directory: Path = directory) -> None:
-            lines = 0
-
-            def trace(frame: Any, event: str, _: object) -> Any:
-                nonlocal lines
-                if "earlier.py" not in frame.f_code.co_filename:
-                    return trace if event == "call" else None
-                lines += event == "line"
-                if lines == at:
-                    os._exit(0)
-                return trace
-
-            sys.settrace(trace)
-            with closing(directory) as spool:
-                spool.maintain(adopt=True)
-
-        assert ended(forked(dies)) == 0
+        assert ended(forked(lambda at=at, directory=directory: dies_at(at, directory))) == 0  # type: ignore[misc]
         with closing(directory) as spool:
             drained = bodies(drain(spool))
             assert len(drained) == len(set(drained)) == len(KILLED) + len(MORE) + len(CLOSED), at
@@ -106,6 +110,21 @@ def test_a_damaged_database_of_it_is_set_aside_and_the_rest_is_delivered(
         assert set(MORE[15:]) <= set(bodies(drain(spool)))
     assert names(left, ".db.corrupt-")
     assert "is damaged" in caplog.text
+
+
+def test_what_is_damaged_of_it_is_read_again_whenever_that_is_broken_off(left: Path, tmp_path: Path) -> None:
+    for name in names(left, ".journal"):
+        data = (left / name).read_bytes()
+        at = data.find(b"more 20 ")
+        if at >= 0:
+            (left / name).write_bytes(data[:at] + b"less" + data[at + 4 :])
+    for at in range(1000, 5000, 60):
+        directory = tmp_path / str(at)
+        shutil.copytree(left, directory)
+        directory.chmod(0o700)
+        assert ended(forked(lambda at=at, directory=directory: dies_at(at, directory))) == 0  # type: ignore[misc]
+        with closing(directory) as spool:
+            assert set(bodies(drain(spool))) == {*KILLED, *MORE[:20], *MORE[21:], *CLOSED}, at
 
 
 def test_where_python_has_no_sqlite_it_stays_and_is_told(

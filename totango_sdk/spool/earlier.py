@@ -14,6 +14,7 @@ from zlib import crc32
 
 from ..errors import SpoolError
 from ..log import tell_once
+from .files import EARLIER, owner_in
 from .mapped import PAGE_BYTES
 from .paths import create_file, disk_error, open_plain, remove_file, set_aside
 from .records import (
@@ -43,7 +44,6 @@ _MAGIC = b"TotangoJ"
 _HEAD = struct.Struct("<8sIII")  # magic, schema, bytes of a segment, bytes of the text that follows
 _FIRST_NUMBER = 1 << 16
 _PIECE_BYTES = 8 << 20
-_DATABASE = ("db", "db-wal", "db-shm", "db-journal", "db.new", "db.draft")
 _TAKEN = "taken.log"  # says that all of it is in the log
 _LOW_BITS = 0xFFFFFFFF
 
@@ -53,10 +53,10 @@ def owner_of(files: Files) -> Owner | None:
     with contextlib.suppress(OSError), open(files.path("journal"), "rb", opener=open_plain) as file:
         data = file.read(PAGE_BYTES)
         text_bytes = _HEAD.unpack_from(data)[3] if len(data) == PAGE_BYTES else 0
-        text = data[_HEAD.size : _HEAD.size + text_bytes]
-        if data.startswith(_MAGIC) and text.count(b"\n") == 1:
-            return Owner(*text.decode().split("\n"))
-    for database in _opened(files):
+        owner = owner_in(data[_HEAD.size : _HEAD.size + text_bytes])
+        if data.startswith(_MAGIC) and owner is not None:
+            return owner
+    for database in _opened(files, {}):
         told = dict(database.execute("SELECT name, value FROM meta"))
         return Owner(str(told.get("service_id")), str(told.get("endpoint")))
     return None
@@ -74,14 +74,17 @@ def take_over(files: Files, owner: Owner, new_segment: NewSegment) -> None:
         if found is not None and found != owner:
             msg = f"{files.path('*')} has events for {found.service_id}, not for {owner.service_id}"
             raise SpoolError(msg)
-        count = _write(new_segment, _records(files))
+        damaged: dict[str, object] = {}
+        count = _write(new_segment, _records(files, damaged))
         os.close(create_file(files.path(_TAKEN)))
+        for suffix, why in damaged.items():  # not before: until then it may have to be read again
+            _set_aside(files, suffix, why)
         tell_once(
             f"earlier {files.stem}",
             f"{count} events that an earlier version has left were taken over from {files.path('*')}",
             level="info",
         )
-    for suffix in ("journal", "journal.draft", *_DATABASE):
+    for suffix in EARLIER:
         remove_file(files.path(suffix))
     remove_file(files.path(_TAKEN))
 
@@ -109,11 +112,13 @@ def _write_piece(segment: Segment, piece: list[Record]) -> None:
     segment.file.close()
 
 
-def _records(files: Files) -> Iterator[Record]:
-    """Return what is alive, in order: the dead letters, the database's events, the journal's."""
+def _records(files: Files, damaged: dict[str, object]) -> Iterator[Record]:
+    """Return what is alive, in order: the dead letters, the database's events, the journal's. Notes
+    what is damaged, and why.
+    """
     dead: set[int] = set()
     stored: set[int] = set()
-    for database in _opened(files):
+    for database in _opened(files, damaged):
         try:
             for record in _letters(database):
                 dead.add(record.id)
@@ -122,7 +127,7 @@ def _records(files: Files) -> Iterator[Record]:
                 stored.add(record.id)
                 yield record
         except database.Error as error:
-            _set_aside(files, "db", error)
+            damaged["db"] = error
     data = b""
     path = files.path("journal")
     with contextlib.suppress(FileNotFoundError), open(path, "rb", opener=open_plain) as file:
@@ -133,15 +138,15 @@ def _records(files: Files) -> Iterator[Record]:
             continue
         record_here = record_at(data, spot.at, len(data))
         if record_here is None:
-            _set_aside(files, "journal", "of a record nothing can be read")
+            damaged["journal"] = "of a record nothing can be read"
         else:
             found[spot.id] = record_here
     for event_id in sorted(found):
         yield found[event_id]
 
 
-def _opened(files: Files) -> Iterator[Connection]:
-    """Open the database, if there is one that can be opened."""
+def _opened(files: Files, damaged: dict[str, object]) -> Iterator[Connection]:
+    """Open the database, if there is one that can be opened. Notes why it is damaged."""
     path = files.path("db")
     if not os.path.isfile(path):
         return
@@ -163,19 +168,18 @@ def _opened(files: Files) -> Iterator[Connection]:
     except sqlite3.OperationalError as error:
         raise disk_error(path, OSError(str(error))) from None
     except sqlite3.Error as error:
-        _set_aside(files, "db", error)
+        damaged["db"] = error
 
 
 def _set_aside(files: Files, suffix: str, why: object) -> None:
     path = files.path(suffix)
-    if os.path.exists(path):
-        aside = set_aside(path)
-        tell_once(
-            f"corrupt {path}",
-            f"the spool file {path} is damaged ({why}); it was set aside as {aside}, and what can be "
-            "read of it is kept",
-            level="error",
-        )
+    aside = set_aside(path)
+    tell_once(
+        f"corrupt {path}",
+        f"the spool file {path} is damaged ({why}); it was set aside as {aside}, and what can be "
+        "read of it is kept",
+        level="error",
+    )
 
 
 def _events(database: Connection) -> Iterator[Record]:

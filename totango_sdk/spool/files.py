@@ -28,14 +28,18 @@ from .paths import (
     set_aside,
 )
 from .records import MOST_TEXT, SCHEMA, Head, end_of
+from .values import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .segment import Segment
-    from .values import Owner
 
-EARLIER = ("journal", "db", "db-wal", "db.new")  # of schema 1
+# What the files of schema 1 end with.
+EARLIER = (
+    *("journal", "journal.draft"),
+    *("db", "db-wal", "db-shm", "db-journal", "db.draft", "db.new"),
+)
 _OWN = tuple(f".{suffix}" for suffix in SUFFIXES)
 
 
@@ -250,6 +254,11 @@ def head_of(path: str) -> Head | None:
 def owner_text(owner: Owner) -> bytes:
     """Return whose events they are, as a segment says it."""
     return "\n".join(owner).encode()[:MOST_TEXT]
+
+
+def owner_in(text: bytes) -> Owner | None:
+    """Return whose events they are, of what a file says; `None` if that is too long, or damaged."""
+    return Owner(*text.decode().split("\n")) if text.count(b"\n") == 1 else None
 
 
 def base_after(last_id: int) -> int:

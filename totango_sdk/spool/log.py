@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _FIRST_NUMBER = 1 << 24  # before it there is room for what comes back from the dead
 _MOST_OF_ALL = 32  # a segment has at least a so many-th of all bytes, so that there are never many
-DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
 
 
 class Log:
@@ -151,9 +150,8 @@ class Log:
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """Return the dead letters."""
-        told = (
-            set()
-        )  # one that was written elsewhere by a process that was killed then is here twice
+        # One that was written elsewhere, by a process that was killed then, is here twice.
+        told = set()
         for segment in self.segments:
             for _, record in segment.letter_records():
                 if record.id not in told:
@@ -184,11 +182,9 @@ class Log:
     @property
     def next_number(self) -> int:
         """The number of the segment that comes behind all others."""
-        return (
-            self.files.number_of(self.segments[-1].file.path) + 1
-            if self.segments
-            else _FIRST_NUMBER
-        )
+        if not self.segments:
+            return _FIRST_NUMBER
+        return self.files.number_of(self.segments[-1].file.path) + 1
 
     def size_for(self, segment_bytes: int) -> int:
         """Return how many bytes the next segment should have: the more there are, the larger."""
@@ -232,10 +228,14 @@ class Log:
 
     def disown(self) -> None:
         """Let go of what a fork has inherited, or who has our descriptors' numbers by now."""
+        self.let_go()
+        self.files.abandon()
+
+    def let_go(self) -> None:
+        """Close all segments, which stay as they are."""
         for segment in self.segments:
             segment.file.close()
         self.segments = []
-        self.files.abandon()
 
 
 def given_up(record: Record) -> Record:

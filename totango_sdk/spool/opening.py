@@ -75,8 +75,7 @@ class Opening:
                 return log
         except (SpoolError, OSError, MemoryError) as error:
             tell_once(f"adopt {files.stem}", f"what another process left is not delivered: {error}")
-        for segment in log.segments:
-            segment.file.close()
+        log.let_go()
         files.close(remove=False)
         return None
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..errors import SpoolError
 from ..log import tell_once
 from .lanes import Lanes
-from .log import DAMAGED
 from .records import GIVEN_UP, GivenUp, Record
 from .segment import AT, END_OF_ROW
 from .values import Leased, Outcome, written
@@ -25,6 +24,7 @@ _PULL = 250  # in one go, the interpreter is held: other threads should not noti
 _READ_AHEAD_BYTES = 1 << 20
 _MOST_AHEAD = 2000
 _WINDOW = 100_000
+_DAMAGED = "damaged on the disk: what was stored does not fit its checksum"
 
 
 class Outlet:
@@ -69,8 +69,8 @@ class Outlet:
                 self.away[entry.id] = known
                 leased.append(entry.leased(*known))
             else:
-                tell_once("damaged", f"event {entry.id:x} was {DAMAGED}", level="error")
-                self._bury(entry.leased(b"", time.time()), None, DAMAGED)
+                tell_once("damaged", f"event {entry.id:x} was {_DAMAGED}", level="error")
+                self._bury(entry.leased(b"", time.time()), None, _DAMAGED)
         return leased
 
     def _find(self, taken: list[Entry]) -> list[tuple[bytes, float] | None]:

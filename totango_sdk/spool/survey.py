@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SpoolError, SpoolLocked
-from .files import Files, head_of
+from .files import Files, head_of, owner_in
 from .log import Log
 from .paths import NO_SPOOLS, check_directory
 from .records import EVENT, RECORD_BYTES, Head, Record
@@ -107,8 +107,7 @@ def _living(files: Files, owner: Owner | None, size: int) -> Left:
     except (SpoolError, OSError) as error:
         return Left(files.stem, owner, True, 0, None, size, [], str(error))
     finally:
-        for segment in log.segments:
-            segment.file.close()
+        log.let_go()
 
 
 def _owner(files: Files) -> Owner | None:
@@ -116,8 +115,9 @@ def _owner(files: Files) -> Owner | None:
     with contextlib.suppress(OSError):
         for number in files.numbers():
             head = head_of(files.segment_path(number))
-            if head is not None and head.text.count(b"\n") == 1:
-                return Owner(*head.text.decode().split("\n"))
+            owner = None if head is None else owner_in(head.text)
+            if owner is not None:
+                return owner
         if files.have_earlier:
             from .earlier import owner_of
 
