@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UP_SECONDS = 30.0
+_TOLD_CHARACTERS = 12_000
 
 
 def have_redis() -> bool:
@@ -36,22 +37,36 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def program(log: Path, *command: str, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server as the leader of a process group of its own; SIGTERM at the end, to it alone."""
+    """Run a server as the leader of a process group of its own; SIGTERM at the end, to it alone.
+
+    Where a test fails meanwhile, it prints what the server has logged, and what each of its threads is at.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, env=environment(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, cwd=log.parent,
+            command, env=environment({"PYTHONFAULTHANDLER": "1", **(env or {})}), stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output, start_new_session=True, cwd=log.parent,
         )  # fmt: skip
     try:
         yield process
         process.send_signal(signal.SIGTERM)
         # A worker of gunicorn's that still boots does not hear of it, and is killed after 30 seconds.
         process.wait(60)
+    except BaseException:
+        _tell_stacks(process)
+        print(f"{' '.join(command[:5])}: {log.read_text(errors='replace')[-_TOLD_CHARACTERS:]}")
+        raise
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)
+
+
+def _tell_stacks(process: subprocess.Popen[bytes]) -> None:
+    """Have each Python in the group of a process end with the stacks of its threads in its log."""
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGABRT)
+        process.wait(5)
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
