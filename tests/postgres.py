@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaos.servers import free_port, program, wait_until_open
+from servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,9 @@ def postgres() -> Iterator[int]:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=directory, **_as_nobody())
     try:
         wait_until_open(port, process, log)
+        # It listens before it is ready: whoever comes between the two is sent away.
+        is_ready = [_bin("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        wait_for(lambda: subprocess.run(is_ready, timeout=30, check=False).returncode == 0)
         yield port
     finally:
         process.send_signal(signal.SIGINT)  # ends sessions too
