@@ -120,7 +120,7 @@ def test_many_events_one_by_one_never_find_a_sender_that_overslept() -> None:
 @pytest.mark.parametrize("ends", ["flush", "close"])
 def test_a_host_does_not_wake_the_sender_for_what_comes_right_after(monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
     """For a moment it looks by itself, here for a long one; whoever waits for it has it look at once."""
-    monkeypatch.setattr("totango_sdk.delivery.drive._NAP_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("totango_sdk.delivery.drive._FIRST_NAP_SECONDS", 2 * PATIENCE)
     transport = RecordingTransport()
     client = make(transport=transport)
     client.track("first")
@@ -135,6 +135,47 @@ def test_a_host_does_not_wake_the_sender_for_what_comes_right_after(monkeypatch:
     assert len(transport.sent) < 50
     assert client.flush(PATIENCE) if ends == "flush" else client.close(PATIENCE) is None
     assert len(transport.sent) == 51
+    client.close()
+
+
+def test_the_busier_the_host_the_longer_are_the_naps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("totango_sdk.delivery.drive._LONGEST_NAP_SECONDS", 2 * PATIENCE)
+    client = make(transport=RecordingTransport())
+    drive = client._core.worker._drive
+
+    def is_napping_for_long() -> bool:
+        for _ in range(100):
+            client.track("x")
+        return drive._nap_until - time.monotonic() > 0.5
+
+    wait_for(is_napping_for_long)
+    assert client.flush(PATIENCE)
+    client.close()
+
+
+class Slow(RecordingTransport):
+    """Submits once the test lets it, and has no answer at the first look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_submit = threading.Event()
+
+    def submit(self, ticket: int, body: bytes) -> None:
+        assert self.may_submit.wait(PATIENCE)
+        super().submit(ticket, body)
+
+    def poll(self, timeout: float) -> list[Answer]:
+        return super().poll(timeout) if timeout else []
+
+
+def test_what_waits_for_an_answer_does_not_wait_for_the_end_of_a_nap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("totango_sdk.delivery.drive._FIRST_NAP_SECONDS", 2 * PATIENCE)
+    transport = Slow()
+    client = make(transport=transport)
+    for name in ("One", "Two", "Three"):
+        client.set_account_attributes({"id": "A", "name": name})
+    transport.may_submit.set()
+    wait_for(lambda: len(transport.sent) == 3)
     client.close()
 
 

@@ -24,9 +24,10 @@ _MAINTAIN_SECONDS = 0.05
 # something works again.
 _FIRST_REST_SECONDS = 0.02
 LONGEST_REST_SECONDS = 1.0
-# So long after an event has left, nobody wakes the thread: it looks by itself. To be woken by each
-# event of a busy host would cost that host, and the thread, more than to send it.
-_NAP_SECONDS = 0.01
+# So long after an event has left, nobody wakes the thread: it looks by itself, and then sends all
+# that has come. To be woken by each event of a busy host would cost that host more than to send it.
+# The nap is twice as long each time that something has come meanwhile.
+_FIRST_NAP_SECONDS, _LONGEST_NAP_SECONDS = 0.01, 0.1
 
 
 class Drive:
@@ -51,6 +52,7 @@ class Drive:
         self.is_asleep = False
         self.stop_at: float | None = None
         self._nap_until = 0.0
+        self._nap_seconds = _FIRST_NAP_SECONDS
         self._rest = _FIRST_REST_SECONDS
         self._looked_at = -HOUSEKEEPING_SECONDS
         self._looked = threading.Event()
@@ -139,14 +141,18 @@ class Drive:
             answers = sender.collect(0.0) if nap else ()
             if not answers:
                 wait = min(wait, nap) if nap else wait
-                if wait > 0 and (nap or not sender.in_flight):
+                if wait > 0 and not (sender.is_held_up if nap else sender.in_flight):
                     self.bell.wait(wait)
                     wait = 0.0
                 answers = sender.collect(wait)
             self.is_asleep = False
             self.bell.hush()
             if sender.step(answers):
-                self._nap_until = monotonic() + _NAP_SECONDS
+                if nap:
+                    self._nap_seconds = min(2 * self._nap_seconds, _LONGEST_NAP_SECONDS)
+                elif is_hungry:
+                    self._nap_seconds = _FIRST_NAP_SECONDS
+                self._nap_until = monotonic() + self._nap_seconds
             if answers:
                 self._rest = _FIRST_REST_SECONDS
             if self._late or monotonic() >= until or self.stop_at is not None:

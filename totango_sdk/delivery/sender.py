@@ -66,6 +66,11 @@ class Sender:
         due = self._spool.next_due()
         return due is None or due > self._clock()
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether something could leave that waits now, once a request under way is answered."""
+        return bool(self._out) and self._spool.has_held
+
     def wake(self) -> None:
         """Make a `collect` that waits return; called by other threads."""
         if self._out:  # else nobody waits in the transport

@@ -87,6 +87,11 @@ class Spool(Protocol):
         return False
 
     @property
+    def has_held(self) -> bool:
+        """Whether anything waits for the answer to what is out. One that cannot tell says yes."""
+        return True
+
+    @property
     def is_inside(self) -> bool:
         """Whether the thread that asks is in the middle of one of these methods, and was
         interrupted there by a signal handler or a `__del__`: then another thread is sent to `put`.

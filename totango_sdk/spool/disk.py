@@ -121,6 +121,11 @@ class DiskSpool(Spool):
         return self._outlet.next_due()
 
     @property
+    def has_held(self) -> bool:
+        """Whether anything waits for an answer; see `Spool.has_held`."""
+        return self._outlet.lanes.held > 0
+
+    @property
     def needs_care(self) -> bool:
         """Whether there is no segment to go on in, one is empty, or more can be adopted."""
         return self._upkeep.is_needed

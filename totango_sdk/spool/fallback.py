@@ -104,6 +104,11 @@ class FallbackSpool(Spool):
         found = (spool.next_due() for spool in self._spools)
         return min((due for due in found if due is not None), default=None)
 
+    @property
+    def has_held(self) -> bool:
+        """Whether anything waits for an answer; see `Spool.has_held`."""
+        return any(spool.has_held for spool in self._spools)
+
     def mark(self) -> int:
         """A mark of everything accepted up to now."""
         return (self._wanted if self._is_open else self._memory).mark()

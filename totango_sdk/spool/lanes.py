@@ -70,6 +70,11 @@ class Lanes:
         return self.ready + len(self._waiting) + len(self._held)
 
     @property
+    def held(self) -> int:
+        """Events that wait for the answer to one that is out, or to one behind which that waits."""
+        return len(self._held)
+
+    @property
     def out(self) -> int:
         """Events that are out."""
         return len(self._out)

@@ -129,6 +129,11 @@ class MemorySpool(Spool):
         """When the next event may go; see `Spool.next_due`."""
         return 0.0 if self._fresh else self._lanes.next_due()
 
+    @property
+    def has_held(self) -> bool:
+        """Whether anything waits for an answer; see `Spool.has_held`."""
+        return self._lanes.held > 0
+
     def mark(self) -> int:
         """A mark of everything accepted up to now."""
         return self._next_id - 1
