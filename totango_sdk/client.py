@@ -222,9 +222,10 @@ class Face:
             kind,
             activity,
             module,
-            in_force(account, defaults.account, "o"),
-            in_force(user, defaults.user, "u"),
-            in_force(product, defaults.product),
+            # What is given at all is looked at there.
+            defaults.account if account is None else in_force(account, defaults.account, "o"),
+            defaults.user if user is None else in_force(user, defaults.user, "u"),
+            defaults.product if product is None else in_force(product, defaults.product),
             defaults.module,
             defaults.trouble,
         )

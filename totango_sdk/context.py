@@ -77,26 +77,17 @@ class Who:
     def now(self, *, needs_account: bool = True, needs_user: bool = True) -> Defaults:
         """Return who is in force for a call that lacks an account, or a user. Never raises."""
         layers = _layers.get({}).get(self._key)
-        if layers is None and not self._finders:
-            return self.defaults.for_call(needs_account, needs_user)
-        return self._layered(layers or (), needs_account, needs_user)
-
-    def _layered(
-        self,
-        layers: tuple[_Layer, ...],
-        needs_account: bool,
-        needs_user: bool,
-    ) -> Defaults:
         account, user, product, module, is_alone = _merged(layers) if layers else _NOTHING
         base = self.defaults
-        scope = None if is_alone else self.scope()
+        scope = self.scope() if self._finders and not is_alone else None
         if scope is not None:
             is_lacking = (needs_account and account is None) or (needs_user and user is None)
             base = scope.identity(base) if is_lacking else scope.known or base
-            scope.settle()
+            if base.trouble is not None:
+                scope.settle()
         if layers:
             base = base.changed(account, user, product, module)
-        return base.for_call(needs_account, needs_user)
+        return base if base.trouble is None else base.for_call(needs_account, needs_user)
 
     async def ready(self, *, needs_account: bool, needs_user: bool) -> None:
         """Have an identity function that must be awaited answer, if a call will need it."""

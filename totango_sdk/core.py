@@ -170,7 +170,7 @@ class Core:
         """
         if self.worker.locks_of is not threading.Lock and not self.worker.look_around():
             return False
-        if self._thread != threading.get_ident():
+        if not self._is_shared and self._thread != threading.get_ident():
             self._note_thread()
         return True
 
@@ -224,10 +224,8 @@ class Core:
         )
 
     def _note_thread(self) -> None:
-        thread = threading.get_ident()
-        if thread != self._thread and not self._is_shared:
-            self._is_shared = self._thread is not None
-            self._thread = thread
+        self._is_shared = self._thread is not None
+        self._thread = threading.get_ident()
 
     def tell_if_shared(self) -> None:
         """Tell whoever has changed the client for all threads that there are several."""
@@ -246,7 +244,8 @@ class Core:
 
     def _keep_short(self, short: Short, *, wait: bool = True) -> str:
         """Store an activity whose request is made already."""
-        _tell_warnings(short.known.problems)
+        if short.known.problems:
+            _tell_warnings(short.known.problems)
         return self._with_claims(self._say_or_put, short, wait=wait)
 
     def _with_claims(self, put: Callable[..., str], what: Event | Short, *, wait: bool) -> str:

@@ -119,18 +119,22 @@ def key_of(call: Call) -> Key | None:
     """Return what a call's request depends on, but for what happened; `None` if it must go the long
     road.
     """
-    if call.trouble is not None or type(call.activity) is not str or not _are_texts(call):
+    _, activity, module, account, user, product, default_module, trouble = call
+    # What is no exact text may have no truth.
+    if (
+        type(activity) is not str
+        or type(module) not in _TEXTS
+        or type(default_module) not in _TEXTS
+    ):
         return None
-    account, user = _of(call.account, Account), _of(call.user, User)
-    product = _of(call.product, Product)
+    if trouble is not None:
+        return None
+    account, user = _of(account, Account), _of(user, User)
+    if product is not None:
+        product = _of(product, Product)
     if account is _ODD or user is _ODD or product is _ODD:
         return None
     return account, user, product
-
-
-def _are_texts(call: Call) -> bool:
-    """Whether the modules of a call are exact texts, or none: what is not may have no truth."""
-    return type(call.module) in _TEXTS and type(call.default_module) in _TEXTS
 
 
 def _of(value: Any, kind: type) -> Any:

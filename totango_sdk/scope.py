@@ -17,9 +17,7 @@ from .identity import (
     Account,
     Product,
     User,
-    as_account,
-    as_product,
-    as_user,
+    as_entity,
     exact_str,
     text_problems,
     with_extra,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from .errors import Problem
     from .identity import AccountLike, ProductLike, UserLike
 
-T = TypeVar("T")
+E = TypeVar("E", Account, Product, User)
 
 _FAILED = 400  # HTTP statuses from here on
 _FIELDS = ("account", "user", "product", "module")
@@ -83,15 +81,9 @@ class Defaults(NamedTuple):
     def changed(self, account: Any, user: Any, product: Any, module: str | None) -> Defaults:
         """Return these with others for what is not `None`. Never raises."""
         return Defaults(
-            self.account
-            if account is None
-            else _converted(as_account, Account, _completed(account, self.account, "o")),
-            self.user
-            if user is None
-            else _converted(as_user, User, _completed(user, self.user, "u")),
-            self.product
-            if product is None
-            else _converted(as_product, Product, _completed(product, self.product)),
+            self.account if account is None else _converted(Account, account, self.account, "o"),
+            self.user if user is None else _converted(User, user, self.user, "u"),
+            self.product if product is None else _converted(Product, product, self.product),
             self.module if module is None else module,
             self.trouble and self.trouble.beside(account, user),
             self.extra_id_characters,
@@ -108,8 +100,10 @@ class Defaults(NamedTuple):
 
     def is_wrong(self) -> bool:
         """Whether an event of these would be refused, whatever its module."""
-        entities = (self.account, self.user, self.product)
-        problems = [each for entity in entities if entity is not None for each in entity.problems]
+        problems: tuple[Problem, ...] = ()
+        for entity in (self.account, self.user, self.product):
+            if entity is not None:
+                problems += entity.problems
         if not problems:
             return False
         told = with_extra(problems, self.extra_id_characters)
@@ -128,24 +122,22 @@ class Defaults(NamedTuple):
         return with_extra(found, self.extra_id_characters)
 
 
-def _converted(
-    convert: Callable[[Any], T | None], kind: Callable[[Any], T], value: Any
-) -> T | None:
+def _converted(kind: type[E], given: Any, default: E | None, alias: str = "id") -> E | None:
+    """Return whom something given stands for, completed as by `_completed`. Never raises."""
+    value = given if type(given) is str else _completed(given, default, alias)
     try:
-        return convert(value)
+        return as_entity(kind, value)
     except host.FAILURES as error:
         # A mapping that cannot be read is nobody's: the call that uses it says what is wrong.
         host.swallow(error)
-        return kind(None)
+        return kind(None)  # type: ignore[arg-type]
 
 
 def in_force(given: Any, default: Account | User | Product | None, alias: str = "id") -> Any:
-    """Return whom a call speaks of: what it gives, or else the default. Never raises.
+    """Return whom a call speaks of that gives this: it, or else the default. Never raises.
 
     As in the browser, an empty text is nothing given. `alias` is the other key that an ID may have.
     """
-    if given is None:
-        return default
     text = given if type(given) is str else exact_str(given)
     if text is not None and default is not None:
         return given if text else default
@@ -201,7 +193,9 @@ class Scope:
         self._async_lock: Any = None
 
     def hindrance(self) -> str | None:
-        """Say why the identity function cannot be called here, if so, and what to do."""
+        """Say why an identity function that must be awaited cannot be called here, if so, and what
+        to do.
+        """
         return None
 
     def ask(self) -> object:
@@ -245,7 +239,7 @@ class Scope:
             return known
         if _asking.get():
             return _failed(spare, "the identity function itself tracks")
-        if hindrance := self.hindrance():
+        if self.must_be_awaited and (hindrance := self.hindrance()):
             return _failed(spare, hindrance)
         with self._lock:
             if self.known is not None:
@@ -289,7 +283,11 @@ class Scope:
     def _learn(self, found: object, spare: Defaults) -> Defaults:
         if found is None:
             return spare._replace(trouble=Trouble())
-        if isinstance(found, Mapping) and set(found) <= set(_FIELDS):
+        if (
+            type(found) is not Identity
+            and isinstance(found, Mapping)
+            and set(found) <= set(_FIELDS)
+        ):
             found = Identity(**found)
         if not isinstance(found, Identity):
             kind = "an Identity, a mapping with account, user, product and module, or None"

@@ -57,7 +57,7 @@ _held_for_fork: list[Member] = []
 _closes_with: set[tuple[int, str]] = set()
 _hooked = False
 _is_ending = False
-_helpers: set[int] = set()
+helpers: set[int] = set()  # threads that do something for others
 
 
 def register(member: Member) -> None:
@@ -189,7 +189,7 @@ def after_in_child() -> None:
     global _members_lock, _is_ending
     _members_lock = make_lock()
     _is_ending = False
-    _helpers.clear()
+    helpers.clear()
     forget_told()
     imports.after_in_child()
     _held_for_fork.clear()
@@ -213,13 +213,13 @@ def uninterrupted(work: Callable[[], object]) -> None:
     failures: list[BaseException] = []
 
     def help_out() -> None:
-        _helpers.add(threading.get_ident())
+        helpers.add(threading.get_ident())
         try:
             work()
         except BaseException as error:
             failures.append(error)
         finally:
-            _helpers.discard(threading.get_ident())
+            helpers.discard(threading.get_ident())
             done.release()
 
     if not begin(help_out):
@@ -232,7 +232,7 @@ def uninterrupted(work: Callable[[], object]) -> None:
 
 def is_helping() -> bool:
     """Whether another thread waits for what this one does: it may hold what this one would need."""
-    return bool(_helpers) and threading.get_ident() in _helpers
+    return threading.get_ident() in helpers
 
 
 def begin(work: Callable[[], object]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import host
 from ..clock import monotonic
 from ..errors import SpoolError
-from ..locks import is_held, make_lock
+from ..locks import make_lock
 from ..log import tell_once
 from ..show import shown
 from ..spool import SpoolClosed
@@ -274,7 +274,8 @@ class Worker:
     @property
     def is_inside(self) -> bool:
         """Whether this very thread is in the middle of something here, or in the spool."""
-        if is_held(self._lock) or process.is_helping():
+        # Asked before each `put`, so not by `is_held`.
+        if self._lock._is_owned() or (process.helpers and process.is_helping()):
             return True
         try:
             return self.spool.is_inside

@@ -10,6 +10,7 @@ from .entities import (
     User,
     UserLike,
     as_account,
+    as_entity,
     as_product,
     as_user,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "User",
     "UserLike",
     "as_account",
+    "as_entity",
     "as_product",
     "as_user",
     "check_extra_characters",

@@ -337,20 +337,21 @@ UserLike = User | str | Mapping[str, Any]
 
 def as_account(value: AccountLike | None) -> Account | None:
     """Return the account that a plain ID, a mapping or an `Account` stands for."""
-    return _as_entity(Account, value)
+    return as_entity(Account, value)
 
 
 def as_product(value: ProductLike | None) -> Product | None:
     """Return the product that a plain ID, a mapping or a `Product` stands for."""
-    return _as_entity(Product, value)
+    return as_entity(Product, value)
 
 
 def as_user(value: UserLike | None) -> User | None:
     """Return the user that a plain ID, a mapping or a `User` stands for."""
-    return _as_entity(User, value)
+    return as_entity(User, value)
 
 
-def _as_entity(kind: type[E], value: Any) -> E | None:
+def as_entity(kind: type[E], value: Any) -> E | None:
+    """Return the account, product or user that a plain ID, a mapping or one of them stands for."""
     if value is None or type(value) is kind:
         return value
     if type(value) is str:

@@ -13,6 +13,7 @@ totango.init_app(app)
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 else:
     _Calls = object
 
+# What stands behind Flask's proxies: to look through one takes several times as long.
+_current_app: Callable[[], Any] = flask.current_app._get_current_object  # type: ignore[attr-defined]
+_current_request: Callable[[], Any] = flask.request._get_current_object  # type: ignore[attr-defined]
 _EXTENSION = "totango"
 _PREFIX = "TOTANGO_"
 _NONCE = "TOTANGO_NONCE"
@@ -69,7 +73,7 @@ def _hear_of_answers() -> None:
 
 
 def _answered(_: flask.Flask, response: flask.Response, **__: Any) -> None:
-    request: Any = flask.request._get_current_object()  # type: ignore[attr-defined]
+    request = _current_request()
     request._totango_status = response.status_code
     scope: Scope | None = request.__dict__.get("_totango_scope")
     if scope is not None:
@@ -115,7 +119,7 @@ class TotangoFlask(_Calls):
             msg = f'app.config["{_NONCE}"]={shown(nonce)} is wrong: it is a function of the request'
             raise OptionsError(msg)
         client = self._given or Totango(**check_options(_options(app), _where))
-        client._who.follow(lambda: self._scope(client))
+        client._who.follow(partial(self._scope, client))
         adopt(client)
         self._clients.add(client)
         app.extensions[_EXTENSION] = client
@@ -125,13 +129,13 @@ class TotangoFlask(_Calls):
     def client(self) -> Totango:
         """The client of the current app; outside of one, that of the only app there is."""
         if flask.has_app_context():
-            client: Totango | None = flask.current_app.extensions.get(_EXTENSION)
+            client: Totango | None = _current_app().extensions.get(_EXTENSION)
             if client is not None:
                 return client
         clients = list(self._clients)
         if len(clients) == 1:
             return clients[0]
-        flask.current_app._get_current_object()  # type: ignore[attr-defined]  # says what is missing
+        _current_app()  # says what is missing
         msg = "this app has no TotangoFlask: call init_app(app) first"
         raise RuntimeError(msg)
 
@@ -148,9 +152,9 @@ class TotangoFlask(_Calls):
     def _scope(self, client: Totango) -> Scope | None:
         if not flask.has_request_context():
             return None
-        if flask.current_app.extensions.get(_EXTENSION) is not client:
+        if _current_app().extensions.get(_EXTENSION) is not client:
             return None
-        request: Any = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request = _current_request()
         scope: Scope | None = request.__dict__.get("_totango_scope")
         if scope is None:
             scope = request._totango_scope = _Request(request, self._identity or _anyone)

@@ -49,11 +49,11 @@ class Intake:
         if state.durability == "power" and not wait:
             return None
         try:
-            names = [names_of(item) for item in items]
+            names = list(map(names_of, items))
         except ValueError as error:  # a line break or a lone surrogate in a name
             host.let_pass(error)
             items = [with_plain_names(item) for item in items]
-            names = [names_of(item) for item in items]
+            names = list(map(names_of, items))
         count = len(items)
         size = len(names[0]) + len(items[0].body)
         if count > 1:
@@ -68,7 +68,7 @@ class Intake:
             raise SpoolFull(msg)
         with state.memory:
             active = state.opened()
-            if active.has_room(size, count) and active.can_be_written(size, count):
+            if active.takes(size, count):
                 last = self._append(active, names, items)
             else:
                 roomy = self._with_room(size, count, wait=wait)

@@ -139,6 +139,11 @@ class Segment:
         end = self.tail + payload_bytes + records * RECORD_BYTES
         return self.file.can_be_written(self.tail, end)
 
+    def takes(self, payload_bytes: int, records: int) -> bool:
+        """Whether there is room for so many records, and they can be written."""
+        end = self.tail + payload_bytes + records * RECORD_BYTES
+        return end <= self.file.size and self.file.can_be_written(self.tail, end)
+
     def append(
         self, event_id: int, kind: int, names: bytes, body: bytes, accepted_at: float
     ) -> int:

@@ -89,10 +89,3 @@ class State:
         self.active, self.ready = ready, None
         self.fresh_end = PAGE_BYTES
         return True
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether this very thread is in the middle of something here; see `Spool`."""
-        # Not by `is_held`, which is what takes time here: this is asked before each `put`.
-        is_held: bool = self.memory._is_owned() or self.disk._is_owned() or self.house._is_owned()
-        return is_held
