@@ -14,7 +14,7 @@ from .threads import Pool
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
@@ -124,12 +124,13 @@ class AsyncTotango(Face):
         user: UserLike | None = None,
         product: ProductLike | None = None,
     ) -> str | None:
-        needs_user = user is None and kind != "account"
-        await self._who.ready(needs_account=account is None, needs_user=needs_user)
+        if self._who.may_await:
+            needs_user = user is None and kind != "account"
+            await self._who.ready(needs_account=account is None, needs_user=needs_user)
         return await self._accept(self._call(kind, activity, module, account, user, product))
 
-    async def _accept(self, call: Call) -> str | None:
-        return await self._stored(partial(self._core.take, call))
+    def _accept(self, call: Call) -> Awaitable[str | None]:
+        return self._stored(partial(self._core.take, call))
 
     async def _stored(self, store: Callable[..., str | None]) -> str | None:
         """Store without holding the loop: for longer than a moment, in another thread."""

@@ -14,7 +14,7 @@ from .scope import Defaults, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
+    from types import ModuleType, TracebackType
     from typing import Self, Unpack
 
     from .core import Core, Ready, Stats
@@ -26,8 +26,20 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
+_carry: ModuleType | None = None
 _adopted: WeakSet[Face] = WeakSet()
 _stand_in: Core | None = None
+
+
+def _carrying() -> Any:
+    """Return the module of what jobs carry, which is loaded once it is needed."""
+    global _carry
+    if _carry is None:
+        preload(f"{__package__}.carry")
+        from . import carry
+
+        _carry = carry
+    return _carry
 
 
 def adopt(client: Face) -> None:
@@ -165,22 +177,17 @@ class Face:
 
         It has IDs only, no names, no attributes and never the token, at most 4,096 bytes of ASCII.
         """
-        preload(f"{__package__}.carry")
-        from .carry import write
-
-        options = self._core.options
-        return write(options.service_id, self._who.now())
+        service_id = self._core.options.service_id
+        text: str | None = _carrying().write(service_id, self._who.now())
+        return text
 
     def carried(self, text: str | None) -> Block:
         """Return a `with` block of exactly whom `carry` named: nothing from around it counts.
 
         `None`, or a text that cannot be trusted, gives the client's own defaults.
         """
-        preload(f"{__package__}.carry")
-        from .carry import read
-
         options = self._core.options
-        named = read(text, options.service_id, options.extra_id_characters)
+        named = _carrying().read(text, options.service_id, options.extra_id_characters)
         return Block(self._who, named.account, named.user, named.product, named.module, alone=True)
 
     def stats(self) -> Stats:

@@ -68,9 +68,14 @@ class Who:
         # An `id()` could be another client's later, in a context that lives on.
         self._key = next(_keys)
         self._finders: tuple[Callable[[], Scope | None], ...] = ()
+        self.may_await = False  # whether `ready` may have anything to do
 
-    def follow(self, find: Callable[[], Scope | None]) -> None:
-        """Look for the request that a call belongs to by `find`, which gives `None` outside of one."""
+    def follow(self, find: Callable[[], Scope | None], *, may_await: bool = True) -> None:
+        """Look for the request that a call belongs to by `find`, which gives `None` outside of one.
+
+        `may_await`: whether an identity function may have to be awaited there.
+        """
+        self.may_await |= may_await
         if find not in self._finders:
             self._finders = (*self._finders, find)
 
@@ -91,8 +96,6 @@ class Who:
 
     async def ready(self, *, needs_account: bool, needs_user: bool) -> None:
         """Have an identity function that must be awaited answer, if a call will need it."""
-        if not self._finders:
-            return
         account, user, _, _, is_alone = _merged(_layers.get({}).get(self._key) or ())
         scope = None if is_alone else self.scope()
         if scope is None or not scope.must_be_awaited:

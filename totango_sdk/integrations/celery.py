@@ -67,12 +67,13 @@ class _Installed:
 
     def begin(self, task_id: str = "", task: Any = None, **_: Any) -> None:
         """Enter whom the task is for, and nobody that an earlier task left here."""
-        if task.request.is_eager:  # it runs within whoever called it
+        request = task.request
+        if request.is_eager:  # it runs within whoever called it
             return
         self._adopt()
         for _name, left in reversed(_entered.get()):
             left.__exit__(None, None, None)
-        block = self.client.carried((task.request.headers or {}).get(HEADER))
+        block = self.client.carried((request.headers or {}).get(HEADER))
         block.__enter__()
         _entered.set(((task_id, block),))
 

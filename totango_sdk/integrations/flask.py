@@ -119,7 +119,7 @@ class TotangoFlask(_Calls):
             msg = f'app.config["{_NONCE}"]={shown(nonce)} is wrong: it is a function of the request'
             raise OptionsError(msg)
         client = self._given or Totango(**check_options(_options(app), _where))
-        client._who.follow(partial(self._scope, client))
+        client._who.follow(partial(self._scope, client), may_await=False)
         adopt(client)
         self._clients.add(client)
         app.extensions[_EXTENSION] = client

@@ -130,27 +130,17 @@ class TotangoMiddleware:
         self._client = AsyncTotango._twin_of(client)
         self._who = client._who
         self._identity = _Identify.by(identity or _anyone)
-        self._who.follow(partial(_find, self._who))
+        self._who.follow(partial(_find, self._who), may_await=self._identity.is_awaited)
         adopt(client)
         if client is not self._client:
             adopt(self._client)
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, partial(self._send_lifespan, send))
-        elif scope["type"] in ("http", "websocket"):
-            await self._serve(scope, receive, send)
-        else:
+        if scope["type"] not in ("http", "websocket"):
+            if scope["type"] == "lifespan":
+                send = partial(self._send_lifespan, send)
             await self._app(scope, receive, send)
-
-    async def _send_lifespan(self, send: Send, message: Message) -> None:
-        if message["type"] == "lifespan.startup.complete":
-            await self._client._open()
-        elif message["type"] == "lifespan.shutdown.complete":
-            await self._client.close(_CLOSE_SECONDS)
-        await send(message)
-
-    async def _serve(self, scope: Connection, receive: Receive, send: Send) -> None:
+            return
         scope[_KEY] = self._client
         request = _Request(scope, self._identity, self._who)
         outer = _current.get()
@@ -160,6 +150,13 @@ class TotangoMiddleware:
         finally:
             # Not by a token: a server may end a stream in another context than it began it in.
             _current.set(outer)
+
+    async def _send_lifespan(self, send: Send, message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            await self._client._open()
+        elif message["type"] == "lifespan.shutdown.complete":
+            await self._client.close(_CLOSE_SECONDS)
+        await send(message)
 
     async def _send(
         self, request: _Request, scope: Connection, send: Send, message: Message
