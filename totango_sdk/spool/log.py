@@ -57,11 +57,20 @@ class Log:
             given_up |= found.given_up
             if found.is_damaged or found.head is None:
                 segment = self._mended(segment)
+            else:
+                self._give_back(segment)
             self.segments.append(segment)
         if given_up:
             self._strike_given_up(given_up)
         for segment in [each for each in self.segments if each.is_empty]:
             self.drop(segment)
+
+    def _give_back(self, segment: Segment) -> None:
+        """Have a segment that is written no more take no more room than what is in it: else a process
+        that starts again and again during an outage fills the quota with a few events.
+        """
+        with contextlib.suppress(OSError):  # then it takes the room
+            segment.give_back(self.durability)
 
     def _take_over_earlier(self) -> None:
         if self.files.have_earlier:
@@ -222,6 +231,7 @@ class Log:
                 if last_id:
                     with contextlib.suppress(SpoolError):
                         segment.note_base(last_id)
+                self._give_back(segment)
                 segment.file.close()
         self.segments = []
         self.files.close(remove=not self.files.hold_anything)

@@ -104,6 +104,23 @@ class MappedFile:
             os.close(self._fd)
         self._fd = -1
 
+    def shorten(self, size: int, start: bytes, durability: str) -> None:
+        """End the file there, where nothing beyond is in use. It begins with `start` from now on, which
+        is written first: whoever is killed between the two leaves a file that is merely longer.
+
+        Raises `OSError`.
+        """
+        fd = os.dup(self._fd) if self.is_open else open_plain(self.path, os.O_RDWR)
+        try:
+            os.pwrite(fd, start, 0)
+            if durability == "power" and hasattr(os, "fdatasync"):
+                os.fdatasync(fd)
+            os.ftruncate(fd, size)
+        finally:
+            os.close(fd)
+        self.size = size
+        self.limit = min(self.limit, size)
+
     def remove(self) -> None:
         """Let go of the file and remove it; if that fails, the next process finds nothing in it."""
         self.close()

@@ -43,6 +43,7 @@ LEAST_SEGMENT_BYTES = 1 << 20  # where the disk has no room for that; any one ev
 _MOST_READ_BYTES = 256 << 20  # of a file that does not say how long it is
 _SPARSE = 8  # of so many records at most one is alive
 _LEAST_SPARED = 64 << 10
+_LEAST_GIVEN_BACK = 16 << 10
 _REASONS = slice(REASONS_AT, REASONS_AT + MOST_REASONS * REASON_BYTES)
 
 
@@ -127,6 +128,14 @@ class Segment:
         if self.file.open() and self.file.is_whole:
             self.head = self.head._replace(base=max(base, self.head.base))
             self._write_head()
+
+    def give_back(self, durability: str) -> None:
+        """Give back the room behind the last record, of one that nobody will write to any more. Raises
+        `OSError`.
+        """
+        if self.file.size - self.tail >= _LEAST_GIVEN_BACK:
+            self.head = self.head._replace(size=self.tail)
+            self.file.shorten(self.tail, self.head.packed(), durability)
 
     # -- the writer's side
 
