@@ -19,6 +19,8 @@ from rq import Queue
 from rq.registry import FinishedJobRegistry
 from servers import Collector, mute, python_path, wait_for
 
+from totango_sdk.spool.segment import LEAST_SEGMENT_BYTES, SEGMENT_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -92,6 +94,10 @@ def test_a_mute_collector_holds_no_job_and_everything_is_delivered_once_it_speak
             # Not until the queue is empty: RQ itself loses a job that it has taken out when it is told to end.
             done = FinishedJobRegistry("default", connection=connection)
             wait_for(lambda: done.count == JOBS, 60)
+            taken = sum(path.stat().st_blocks * 512 for path in (tmp_path / "spool").glob("*.log"))
+            # The worker's own, that of a horse about to end, and a few pages for each job: a long outage must not fill
+            # the disk.
+            assert taken <= SEGMENT_BYTES + LEAST_SEGMENT_BYTES + 16384 + JOBS * 12288
         unheard = len(collector.requests)
         spoken.append("now")
         with worker(tmp_path, redis, collector.endpoint):

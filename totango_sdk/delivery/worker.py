@@ -169,6 +169,13 @@ class Worker:
         self._only_stores = True
         getattr(self.spool, "be_brief", lambda: None)()
 
+    def has_stored(self) -> None:
+        """Let go of the spool, in a process that only stores: what it leaves takes less room then. The
+        next event opens it again.
+        """
+        if self._only_stores and self._is_open:
+            process.uninterrupted(self._let_go)
+
     def take_over(self, timeout: float = 0.0) -> None:
         """Look now for what processes have left that are gone, and deliver it.
 

@@ -74,9 +74,12 @@ class TotangoWorker(Worker):
     def perform_job(self, job: Any, *args: Any, **kwargs: Any) -> bool:
         """Run a job as whoever enqueued it; see `rq.worker.Worker.perform_job`."""
         text = job.meta.get(META) if isinstance(job.meta, dict) else None
-        with self.totango.carried(text):
-            done: bool = super().perform_job(job, *args, **kwargs)
-            return done
+        try:
+            with self.totango.carried(text):
+                done: bool = super().perform_job(job, *args, **kwargs)
+                return done
+        finally:  # a horse ends by `os._exit`
+            self.totango._core.worker.has_stored()
 
     def main_work_horse(self, job: Any, queue: Any) -> Any:
         """Run in the horse, which sends nothing; see `rq.worker.Worker.main_work_horse`."""
