@@ -141,7 +141,8 @@ class Drive:
             answers = sender.collect(0.0) if nap else ()
             if not answers:
                 wait = min(wait, nap) if nap else wait
-                if wait > 0 and not (sender.is_held_up if nap else sender.in_flight):
+                wants_answers = sender.is_held_up if nap else sender.in_flight > 0
+                if wait > 0 and not wants_answers:
                     self.bell.wait(wait)
                     wait = 0.0
                 answers = sender.collect(wait)

@@ -130,7 +130,7 @@ class Intake:
                 if self._state.advance(size, count):
                     continue
                 care = lambda: self._make_room(size, count)  # noqa: E731
-            elif active.can_be_written(size, count):
+            elif active.takes(size, count):
                 return active
             else:
                 care = self._mend

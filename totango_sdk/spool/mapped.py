@@ -113,8 +113,8 @@ class MappedFile:
         fd = os.dup(self._fd) if self.is_open else open_plain(self.path, os.O_RDWR)
         try:
             os.pwrite(fd, start, 0)
-            if durability == "power" and hasattr(os, "fdatasync"):
-                os.fdatasync(fd)
+            if durability == "power":
+                os.fsync(fd)
             os.ftruncate(fd, size)
         finally:
             os.close(fd)

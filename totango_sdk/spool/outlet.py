@@ -259,7 +259,7 @@ class Outlet:
             with state.memory:
                 active = state.opened()
                 if active.has_room(size, 1):
-                    if not active.can_be_written(size, 1):
+                    if not active.takes(size, 1):
                         return False
                     active.append(letter.id, letter.kind, names, letter.body, letter.accepted_at)
                     return True

@@ -143,13 +143,8 @@ class Segment:
         """Whether so many records with so many bytes of names and bodies fit behind the last one."""
         return self.tail + payload_bytes + records * RECORD_BYTES <= self.file.size
 
-    def can_be_written(self, payload_bytes: int, records: int) -> bool:
-        """Whether the file still reaches as far as so many records would."""
-        end = self.tail + payload_bytes + records * RECORD_BYTES
-        return self.file.can_be_written(self.tail, end)
-
     def takes(self, payload_bytes: int, records: int) -> bool:
-        """Whether there is room for so many records, and they can be written."""
+        """Whether there is room for so many records, and the file still reaches so far."""
         end = self.tail + payload_bytes + records * RECORD_BYTES
         return end <= self.file.size and self.file.can_be_written(self.tail, end)
 
