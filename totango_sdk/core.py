@@ -317,7 +317,10 @@ class Core:
     def _refuse(self, call: Call, error: BaseException, *, wait: bool) -> None:
         """Keep a refused call as a dead letter; if the client is strict, raise `error`."""
         if self.options.strict and not isinstance(error, HookFailed):
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame, with all that called us
         problems: tuple[Problem, ...] = getattr(error, "problems", ())
         why = str(error)
         if not isinstance(error, HookFailed | InvalidEvent):

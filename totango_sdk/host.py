@@ -32,15 +32,22 @@ _watchers: list[Callable[[BaseException], object]] = []
 def let_pass(error: BaseException) -> None:
     """Raise what has interrupted us, if `error` is that or came of it."""
     interruption = interruption_in(error)
-    if interruption is not None:
-        raise interruption
+    try:
+        if interruption is not None:
+            raise interruption
+    finally:
+        # Its traceback has this frame: what the frame keeps of it is a circle, with all that called us.
+        del error, interruption
 
 
 def swallow(error: BaseException) -> None:
     """Let `error` end here, unless it interrupted us: then raise what did."""
-    let_pass(error)
-    for watcher in _watchers:
-        watcher(error)
+    try:
+        let_pass(error)
+        for watcher in _watchers:
+            watcher(error)
+    finally:
+        del error
 
 
 def interruption_in(error: BaseException) -> BaseException | None:
@@ -55,7 +62,9 @@ def interruption_in(error: BaseException) -> BaseException | None:
         # What was over before this began struck somebody else.
         if not frames or (passed and frames[0] not in passed):
             return None
-        if any(map(_is_handler, frames)) or _was_thrown(found, frames[-1]):
+        # The first one catches it, and is no handler. Up to Python 3.12 to look into it would leave a
+        # copy of its variables to it: `error` among them, in a circle with all that called us.
+        if any(map(_is_handler, frames[1:])) or _was_thrown(found, frames[-1]):
             return found
         passed.update(frames)
         found = found.__cause__ or found.__context__

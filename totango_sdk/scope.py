@@ -183,14 +183,21 @@ class Scope:
     awaits it where that function is a coroutine function.
     """
 
-    must_be_awaited = False
+    # A request that tracks nothing pays for nothing of this: it is made when it is needed.
+    known: Defaults | None = None
+    has_succeeded: bool | None = None  # `None` until the status is known
+    _done: list[Callable[..., object]] | None = None
+    _lock: Any = None
+    _async_lock: Any = None
 
-    def __init__(self) -> None:
-        self.known: Defaults | None = None
-        self.has_succeeded: bool | None = None  # `None` until the status is known
-        self._done: list[Callable[..., object]] = []
-        self._lock = make_lock()
-        self._async_lock: Any = None
+    def _own(self, name: str, made: object) -> Any:
+        """Keep this below that name, unless another thread was faster; return what is kept."""
+        return self.__dict__.setdefault(name, made)
+
+    @property
+    def must_be_awaited(self) -> bool:
+        """Whether an identity function may have to be awaited."""
+        return False
 
     def hindrance(self) -> str | None:
         """Say why an identity function that must be awaited cannot be called here, if so, and what
@@ -208,7 +215,7 @@ class Scope:
 
     def when_done(self, store: Callable[..., object]) -> None:
         """Keep what `tracked` has made until `answered` tells the status; later, go by that."""
-        self._done.append(store)
+        (self._done or self._own("_done", [])).append(store)
         if self.has_succeeded is not None:
             for each in self._taken():
                 each()
@@ -241,7 +248,7 @@ class Scope:
             return _failed(spare, "the identity function itself tracks")
         if self.must_be_awaited and (hindrance := self.hindrance()):
             return _failed(spare, hindrance)
-        with self._lock:
+        with self._lock or self._own("_lock", make_lock()):
             if self.known is not None:
                 return self.known
             token = _asking.set(True)
@@ -259,9 +266,7 @@ class Scope:
 
         if self.known is not None or _asking.get():
             return
-        if self._async_lock is None:
-            self._async_lock = asyncio.Lock()
-        async with self._async_lock:
+        async with self._async_lock or self._own("_async_lock", asyncio.Lock()):
             if self.known is None:
                 await self._ask_later(spare)
 

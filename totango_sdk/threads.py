@@ -93,6 +93,9 @@ class Pool:
                     return
             if work is not None:
                 work()
+                del (
+                    work
+                )  # with all that it belongs to, which must not live until the next one comes
 
 
 def _tell(

@@ -227,7 +227,7 @@ def uninterrupted(work: Callable[[], object]) -> None:
         return
     done.acquire()
     if failures:
-        raise failures[0]
+        raise failures.pop()  # not to be kept by this frame, which its traceback has
 
 
 def is_helping() -> bool:

@@ -49,15 +49,17 @@ _NONCE = "TOTANGO_NONCE"
 
 
 class _Request(Scope):
-    """A request of Flask's. It lives as long as Flask's own request object, which it belongs to."""
+    """A request of Flask's. It lives as long as Flask's own request object, which it belongs to.
 
-    def __init__(self, request: flask.Request, function: IdentityFunction) -> None:
-        super().__init__()
-        self._request = request
+    It does not hold that one: a cycle of the two, and of all that hangs on a request, would wait for
+    the garbage collector.
+    """
+
+    def __init__(self, function: IdentityFunction) -> None:
         self._function = function
 
     def ask(self) -> object:
-        return self._function(self._request)
+        return self._function(_current_request())
 
     def when_done(self, store: Callable[..., object]) -> None:
         _hear_of_answers()
@@ -157,7 +159,7 @@ class TotangoFlask(_Calls):
         request = _current_request()
         scope: Scope | None = request.__dict__.get("_totango_scope")
         if scope is None:
-            scope = request._totango_scope = _Request(request, self._identity or _anyone)
+            scope = request._totango_scope = _Request(self._identity or _anyone)
             if (status := request.__dict__.get("_totango_status")) is not None:
                 scope.answered(status, request.method)
         return scope

@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
     raise missing("starlette", "Starlette", "starlette") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Message, Receive, Send
     from starlette.types import Scope as Connection
@@ -45,13 +45,17 @@ _current: ContextVar[_Request | None] = ContextVar("totango_sdk_starlette", defa
 class _Request(Scope):
     """One HTTP request, or a websocket for as long as it is open."""
 
-    def __init__(self, connection: Connection, function: _Identify, client: object) -> None:
-        super().__init__()
-        self.client = client
-        self.must_be_awaited = function.is_awaited
-        self.status = 0
+    status = 0
+
+    def __init__(self, connection: Connection, identify: _Identify, client: object) -> None:
         self._connection = connection
-        self._function = function.call
+        self._identify = identify
+        self.client = client
+
+    @property
+    def must_be_awaited(self) -> bool:
+        """Whether the identity function is a coroutine function."""
+        return self._identify.is_awaited
 
     def hindrance(self) -> str | None:
         """An async function cannot be waited for within a loop."""
@@ -59,13 +63,17 @@ class _Request(Scope):
 
     def ask(self) -> object:
         if not self.must_be_awaited:
-            return self._function(HTTPConnection(self._connection))
+            return self._identify.call(HTTPConnection(self._connection))
         from anyio import from_thread
 
-        return from_thread.run(self._function, HTTPConnection(self._connection))
+        return from_thread.run(self._identify.call, HTTPConnection(self._connection))
 
     async def ask_later(self) -> object:
-        return await self._function(HTTPConnection(self._connection))
+        return await self._identify.call(HTTPConnection(self._connection))
+
+    def finished(self) -> list[Callable[..., object]]:
+        """Return what is to be stored, now that the status is known."""
+        return self.answered(self.status, self._connection["method"])
 
     def when_done(self, store: Callable[..., object]) -> None:
         if self._connection["type"] == "websocket":  # it has no status
@@ -129,8 +137,8 @@ class TotangoMiddleware:
         self._app = app
         self._client = AsyncTotango._twin_of(client)
         self._who = client._who
-        self._identity = _Identify.by(identity or _anyone)
-        self._who.follow(partial(_find, self._who), may_await=self._identity.is_awaited)
+        self._identify = _Identify.by(identity or _anyone)
+        self._who.follow(partial(_find, self._who), may_await=self._identify.is_awaited)
         adopt(client)
         if client is not self._client:
             adopt(self._client)
@@ -142,11 +150,11 @@ class TotangoMiddleware:
             await self._app(scope, receive, send)
             return
         scope[_KEY] = self._client
-        request = _Request(scope, self._identity, self._who)
+        request = _Request(scope, self._identify, self._who)
         outer = _current.get()
         _current.set(request)
         try:
-            await self._app(scope, receive, partial(self._send, request, scope, send))
+            await self._app(scope, receive, partial(self._send, request, outer, send))
         finally:
             # Not by a token: a server may end a stream in another context than it began it in.
             _current.set(outer)
@@ -158,15 +166,28 @@ class TotangoMiddleware:
             await self._client.close(_CLOSE_SECONDS)
         await send(message)
 
-    async def _send(
-        self, request: _Request, scope: Connection, send: Send, message: Message
-    ) -> None:
-        await send(message)
+    def _send(
+        self, request: _Request, outer: _Request | None, send: Send, message: Message
+    ) -> Awaitable[None]:
+        # No coroutine of its own where it need not wait: all that the host sends goes through it.
         if message["type"] == "http.response.start":
             request.status = message["status"]
         elif _is_last(message):
-            for store in request.answered(request.status, scope["method"]):
-                await self._client._stored(store)  # type: ignore[arg-type]
+            return self._send_last(request, outer, send, message)
+        return send(message)
+
+    async def _send_last(
+        self, request: _Request, outer: _Request | None, send: Send, message: Message
+    ) -> None:
+        # The server starts its timer for an idle connection here. With the request in its context
+        # all that belongs to the request would live as long as the timer, which is seconds.
+        _current.set(outer)
+        try:
+            await send(message)
+        finally:
+            _current.set(request)
+        for store in request.finished():
+            await self._client._stored(store)  # type: ignore[arg-type]
 
 
 def _is_last(message: Message) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +109,7 @@ class DjangoTotango(Totango):
         def commit() -> None:  # a function, since Django logs its name if it fails
             then()
 
-        def is_open() -> bool:
-            return any(function is commit for _, function, *_ in connection.run_on_commit)
-
-        ready.is_open = is_open
+        ready.is_open = partial(_is_waiting, connection, weakref.ref(commit))
         connection.on_commit(commit, robust=True)
         return None
 
@@ -203,6 +201,11 @@ class IdleTotango(DjangoTotango):
 
     def _did(self, activity: str, module: str | None) -> None:
         pass
+
+
+def _is_waiting(connection: Any, commit: weakref.ref[Callable[[], None]]) -> bool:
+    """Whether the open transaction will call this when it commits."""
+    return any(function is commit() for _, function, *_ in connection.run_on_commit)
 
 
 def _is_in_transaction(connection: Any) -> bool:

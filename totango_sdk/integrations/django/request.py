@@ -29,7 +29,6 @@ class Request(Scope):
     must_be_awaited = True  # a plain function may need the database, which a loop must not touch
 
     def __init__(self, request: HttpRequest, function: Callable[..., Any] | None) -> None:
-        super().__init__()
         self.request = request
         self._function = function
 
