@@ -16,6 +16,7 @@ from spools import (
     by_lane,
     check_counts,
     closing,
+    dead,
     deliver,
     drain,
     ended,
@@ -30,7 +31,7 @@ from spools import (
     retry,
 )
 
-from totango_sdk.spool import DiskSpool, opening, outlet, upkeep
+from totango_sdk.spool import DiskSpool, opening, outlet, state, upkeep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,33 @@ def test_a_brief_process_takes_over_nothing_and_its_files_are_small(tmp_path: Pa
     with closing(tmp_path) as last:
         last.maintain(adopt=True)
         assert sorted(bodies(drain(last))) == sorted([*left, *more])
+
+
+@pytest.mark.parametrize("is_brief", [True, False])
+def test_what_one_process_after_the_other_has_left_goes_in_their_order(
+    tmp_path: Path, is_brief: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later one's update is the newer one."""
+
+    def live(number: int) -> None:
+        spool = DiskSpool(tmp_path)
+        if is_brief:
+            spool.be_brief()
+        spool.open(OWNER)
+        for part in range(2):
+            put(spool, b"%d.%d" % (number, part))
+
+    with monkeypatch.context() as large:
+        if not is_brief:  # what is there takes too long to read before the first event
+            large.setattr(state, "_SOON_READ_BYTES", 0)
+        for number in range(8):
+            dead(lambda number=number: live(number))
+    monkeypatch.setattr(upkeep, "_MOST_ADOPTED", 3)
+    spool = opened(tmp_path)
+    put(spool, b"ours")
+    assert bodies(drain(spool)) == [*(b"%d.%d" % (number, part) for number in range(8) for part in range(2)), b"ours"]
+    spool.close()
+    assert names(tmp_path) == []
 
 
 def test_letters_of_adopted_files_move_over_and_the_files_go(tmp_path: Path) -> None:

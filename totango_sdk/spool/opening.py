@@ -54,7 +54,8 @@ class Opening:
         """Take what a dead process left for our own, if there is any that is soon read."""
         if self._state.soon_read_bytes < 0:  # not even a look, since there may be many
             return None
-        for files in Files.found(self._state.directory, owner):
+        # The youngest, since what else is taken over later goes before ours.
+        for files in reversed(Files.found(self._state.directory, owner)):
             if files.written > self._state.soon_read_bytes:
                 continue
             taken = self.recover(files, owner)
