@@ -23,6 +23,7 @@ import pytest
 import sqlalchemy
 import uvicorn
 from chaos.servers import free_port
+from django.core.asgi import get_asgi_application
 from django.test import AsyncClient, Client, override_settings
 from django_site import who as django_who
 from servers import PATIENCE, Collector, close, wait_for
@@ -305,3 +306,26 @@ def test_what_belongs_to_an_asgi_request_does_not_outlive_it(has_middleware: boo
             gc.enable()
             connection.close()
             client.sync.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_of_django_do_not_outlive_themselves_under_asgi() -> None:
+    living: WeakSet[Any] = WeakSet()
+
+    def remember(request: Any) -> Identity:
+        living.add(request)
+        return Identity(account="A", user="U")
+
+    transport = RecordingTransport()
+    given = {"SERVICE_ID": "SP-1-1", "MODULE": "M", "SPOOL": "memory", "TRANSPORT": transport, "IDENTITY": remember}
+    with override_settings(TOTANGO=given), served(get_asgi_application()) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        for at in range(20):
+            connection.request("GET", f"/atrack/{at}")
+            assert connection.getresponse().read()
+        connection.close()
+        assert of_django.flush(PATIENCE)
+        assert [dict(pairs)["sdr_o"] for pairs in transport.sent] == ["A"] * 20
+        gc.collect()  # Django leaves circles of its own
+        assert len(living) <= 1
+        of_django.close()

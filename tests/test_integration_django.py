@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 import djangos  # noqa: F401  # sets Django up
@@ -12,13 +14,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.test import AsyncClient, Client, TestCase, override_settings
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client, RequestFactory, TestCase, override_settings
 from django_site import who
 from rest_framework.authtoken.models import Token
 from servers import PATIENCE
 
 from totango_sdk import InvalidEvent
-from totango_sdk.integrations.django import totango
+from totango_sdk.integrations.django import TotangoMiddleware, totango
 from totango_sdk.testing import RecordingTransport
 from totango_sdk.testing.plugin import TotangoEvents, totango_events
 
@@ -100,6 +103,35 @@ def test_nobody_is_dropped_counted_and_told_once(site: Site, caplog: pytest.LogC
         assert site.browser.get("/done/200").status_code == 200
     assert (site.sent, totango.dead_letters(), totango.stats().dropped) == ([], [], 1000)
     assert len([record for record in caplog.records if record.name == "totango_sdk"]) == 1
+
+
+@ROLLS_BACK
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_goes_on_after_a_request_has_the_identity_that_was_asked_for(site: Site, is_known: bool) -> None:
+    """Django's object is gone by then: nobody is asked, and nobody is guessed."""
+    over, done = threading.Event(), threading.Event()
+
+    def late() -> None:
+        assert over.wait(PATIENCE)
+        totango.track("late")
+        done.set()
+
+    def view(_: HttpRequest) -> HttpResponse:
+        if is_known:
+            totango.track("x")
+        threading.Thread(target=contextvars.copy_context().run, args=(late,)).start()
+        return HttpResponse("ok")
+
+    request = RequestFactory().get("/", headers={"X-Account": "A"})
+    TotangoMiddleware(view)(request)
+    who.asked.clear()
+    del request
+    gc.collect()
+    over.set()
+    assert done.wait(PATIENCE)
+    assert site.sent == ([("A", "x"), ("A", "late")] if is_known else [])
+    reasons = [letter.reason for letter in totango.dead_letters()]
+    assert [reason for reason in reasons if "totango.carry()" in reason] == ([] if is_known else reasons)
 
 
 @ROLLS_BACK

@@ -45,14 +45,14 @@ class TotangoMiddleware:
             return self._answer_later(request)
         scope = _enter(request)
         response = self.get_response(request)
-        for store in scope.finished(response.status_code):
+        for store in scope.answered(response.status_code, request.method or "GET"):
             store()
         return response
 
     async def _answer_later(self, request: HttpRequest) -> Any:
         scope = _enter(request)
         response = await self.get_response(request)
-        for store in scope.finished(response.status_code):
+        for store in scope.answered(response.status_code, request.method or "GET"):
             await totango.client.store_later(store)
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+_IS_OVER = "the request is over: use totango.carry() in it, and carried() afterwards"
 _USE_AWAIT = "use await totango.atrack(...) here, or asnippet, acarry"
 
 current: ContextVar[Request | None] = ContextVar("totango_sdk_django", default=None)
@@ -24,13 +26,27 @@ current: ContextVar[Request | None] = ContextVar("totango_sdk_django", default=N
 class Request(Scope):
     """A request of Django's. The identity function is asked when something is tracked, not before:
     then it sees the user whom the view's authenticator has put on the request.
+
+    It does not hold Django's object: a server's timer for an idle connection has the context in which
+    it was started, and with it this, for seconds.
     """
 
     must_be_awaited = True  # a plain function may need the database, which a loop must not touch
 
     def __init__(self, request: HttpRequest, function: Callable[..., Any] | None) -> None:
-        self.request = request
+        self._request = weakref.ref(request)
         self._function = function
+
+    @property
+    def request(self) -> HttpRequest | None:
+        """Django's object, which lives until the response is closed."""
+        return self._request()
+
+    def _subject(self) -> HttpRequest:
+        request = self._request()
+        if request is None:
+            raise RuntimeError(_IS_OVER)
+        return request
 
     def hindrance(self) -> str | None:
         """An async function cannot be waited for within a loop."""
@@ -42,9 +58,9 @@ class Request(Scope):
         if self._function is None:
             return Identity()
         if _is_async(self._function):
-            return async_to_sync(self._function)(self.request)
+            return async_to_sync(self._function)(self._subject())
         try:
-            return self._function(self.request)
+            return self._function(self._subject())
         except SynchronousOnlyOperation:
             raise RuntimeError(f"it needs the database: {_USE_AWAIT}") from None
 
@@ -52,12 +68,8 @@ class Request(Scope):
         if self._function is None:
             return Identity()
         if _is_async(self._function):
-            return await self._function(self.request)
-        return await sync_to_async(self._function)(self.request)
-
-    def finished(self, status: int) -> list[Callable[..., object]]:
-        """Return what is to be stored, now that the status is known."""
-        return self.answered(status, self.request.method or "GET")
+            return await self._function(self._subject())
+        return await sync_to_async(self._function)(self._subject())
 
 
 @lru_cache(maxsize=8)  # of the one function that the settings name
