@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from servers import Act, Request
 
 OURS = "totango_sdk"
+# Python 3.13 has a circle in each exception that httpx makes of another by `contextlib`: with the frames of our sender's
+# thread that called it, and nothing of the host's.
+HTTPXS = "totango_sdk.delivery.transports.httpx: line"
 TIMES = 3
 
 
@@ -65,7 +68,10 @@ def collected() -> Iterator[list[Any]]:
 
 
 def ours(found: list[Any]) -> dict[str, int]:
-    """Count what is ours: objects of our classes, our functions, and frames of them."""
+    """Count what is ours: objects of our classes, our functions, and frames of them.
+
+    What is there less often than it was done is what an earlier test has left.
+    """
     counts: Counter[str] = Counter()
     for thing in found:
         module, name = type(thing).__module__, type(thing).__qualname__
@@ -75,7 +81,7 @@ def ours(found: list[Any]) -> dict[str, int]:
             module, name = thing.f_globals["__name__"], f"line {thing.f_lineno}"
         if str(module).startswith(OURS):
             counts[f"{module}: {name}"] += 1
-    return dict(counts)
+    return {name: count for name, count in counts.items() if count >= TIMES and not name.startswith(HTTPXS)}
 
 
 def leaves_nothing(work: Callable[[], object]) -> None:
@@ -97,8 +103,9 @@ def test_the_collector_is_watched_for_real() -> None:
         circle.append(circle)
 
     with collected() as found:
-        in_a_circle()
-    assert ours(found) == {"totango_sdk.scope: Identity": 1}
+        for _ in range(TIMES):
+            in_a_circle()
+    assert ours(found) == {"totango_sdk.scope: Identity": TIMES}
 
 
 def calls(client: Totango) -> None:
@@ -240,6 +247,7 @@ def test_rows_of_an_outbox_in_sqlalchemy() -> None:
                 end(session)
 
     leaves_nothing(sessions)
+    engine.dispose()
 
 
 @pytest.mark.django_db(transaction=True)
