@@ -51,20 +51,28 @@ TIMES = 3
 
 
 @contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextlib.contextmanager
 def collected() -> Iterator[list[Any]]:
     """Yield a list of what only the collector finds of what happens meanwhile."""
     gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
     found: list[Any] = []
-    try:
-        yield found
-        gc.collect()
-        found += gc.garbage
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
+    with without_collector():
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            yield found
+            gc.collect()
+            found += gc.garbage
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
 
 
 def ours(found: list[Any]) -> dict[str, int]:
@@ -225,13 +233,9 @@ def test_requests_of_flask_are_gone_when_they_end() -> None:
     totango.init_app(app)
     browser = app.test_client()
     leaves_nothing(lambda: browser.get("/").close())
-    gc.disable()
-    try:
+    with client, without_collector():
         browser.get("/").close()
         assert not living
-    finally:
-        gc.enable()
-        client.close()
 
 
 def test_rows_of_an_outbox_in_sqlalchemy() -> None:
@@ -303,17 +307,12 @@ def test_what_belongs_to_an_asgi_request_does_not_outlive_it(has_middleware: boo
 
     with served(TotangoMiddleware(app, client=client, identity=who) if has_middleware else app) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        gc.disable()
-        try:
+        with client.sync, contextlib.closing(connection), without_collector():
             for at in range(20):
                 connection.request("GET", "/tracks" if at % 2 else "/")
                 assert connection.getresponse().read() == b"ok"
             # The server itself keeps the last one, for the next.
             assert len(living) <= 1
-        finally:
-            gc.enable()
-            connection.close()
-            client.sync.close()
 
 
 @pytest.mark.django_db(transaction=True)

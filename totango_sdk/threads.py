@@ -93,9 +93,8 @@ class Pool:
                     return
             if work is not None:
                 work()
-                del (
-                    work
-                )  # with all that it belongs to, which must not live until the next one comes
+                # With all that it belongs to, which must not live until the next one comes.
+                del work
 
 
 def _tell(

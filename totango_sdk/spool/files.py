@@ -95,8 +95,8 @@ class Files:
         stems = {
             name.split(".")[0] for name in names if name.startswith(prefix) and name.endswith(_OWN)
         }
-        found = [cls(directory, stem) for stem in sorted(stems)]
-        return sorted(found, key=lambda files: files.made_at)
+        found = [cls(directory, stem) for stem in stems]
+        return sorted(found, key=lambda files: (files.made_at, files.stem))
 
     @property
     def made_at(self) -> int:
